@@ -1,0 +1,188 @@
+"""Events of the chat line: what a request and its answer look like in each topic (ADR 0003)."""
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from penstock.messages.event import Event, Part
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=256)]
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length"]
+
+
+class Message(Part, frozen=True, kw_only=True):
+    """One turn of a conversation, text only."""
+
+    role: Role
+    content: str
+
+
+class Sampling(Part, frozen=True, kw_only=True):
+    """How to choose tokens; None leaves the choice to the backend. Meanings as in OpenAI's API."""
+
+    max_tokens: Positive | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(gt=0, le=1)] | None = None
+    frequency_penalty: Annotated[float, Meta(ge=-2, le=2)] | None = None
+    seed: Count | None = None
+    stop: Annotated[tuple[str, ...], Meta(max_length=4)] = ()
+
+
+class Passage(Part, frozen=True, kw_only=True):
+    """A piece of a document offered to the model. `start` and `end` are characters in the document."""
+
+    document_id: Name
+    title: str
+    start: Count
+    end: Count
+    text: str
+    tokens: Count
+
+
+class Citation(Part, frozen=True, kw_only=True):
+    """A passage that supports the answer.
+
+    `index` is the number by which the answer's text names it (from 1); `start` and `end` are characters in
+    the document, `quote` is the text between them.
+    """
+
+    index: Positive
+    document_id: Name
+    title: str
+    start: Count
+    end: Count
+    quote: str
+
+
+class Usage(Part, frozen=True, kw_only=True):
+    """Tokens read and written by the model."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+
+
+class ChatRequested(Event, frozen=True, kw_only=True):
+    """chat.requests: a client's question, accepted by the gateway."""
+
+    TYPE: ClassVar[str] = "penstock.chat.requested.v1"
+
+    model: Name
+    messages: Annotated[tuple[Message, ...], Meta(min_length=1)]
+    sampling: Sampling
+
+
+class ChatTokenized(Event, frozen=True, kw_only=True):
+    """chat.tokenized: the question as the model will read it, with a gap for passages.
+
+    The prompt is `prompt_before` + passages + `prompt_after`, already in the model's chat template;
+    `prompt_tokens` counts it with an empty gap, and `passage_tokens` more fit into the gap.
+    """
+
+    TYPE: ClassVar[str] = "penstock.chat.tokenized.v1"
+
+    model: Name
+    query: str
+    prompt_before: str
+    prompt_after: str
+    prompt_tokens: Positive
+    passage_tokens: Count
+    sampling: Sampling
+
+
+class ChatRetrieved(Event, frozen=True, kw_only=True):
+    """chat.retrieved: the question with the passages found for it, best first."""
+
+    TYPE: ClassVar[str] = "penstock.chat.retrieved.v1"
+
+    model: Name
+    prompt_before: str
+    prompt_after: str
+    prompt_tokens: Positive
+    passages: tuple[Passage, ...]
+    sampling: Sampling
+
+
+class GenerationStarted(Event, frozen=True, kw_only=True):
+    """chat.generated: a backend has taken the request; passages are numbered from 1 in this order."""
+
+    TYPE: ClassVar[str] = "penstock.generation.started.v1"
+
+    model: Name
+    passages: tuple[Passage, ...]
+
+
+class TextGenerated(Event, frozen=True, kw_only=True):
+    """chat.generated: text of an answer from character `start` on, as the model wrote it."""
+
+    TYPE: ClassVar[str] = "penstock.generation.text.v1"
+    STREAMED: ClassVar[bool] = True
+
+    start: Count
+    text: Annotated[str, Meta(min_length=1)]
+
+
+class GenerationFinished(Event, frozen=True, kw_only=True):
+    """chat.generated: the model has ended, after `length` characters."""
+
+    TYPE: ClassVar[str] = "penstock.generation.finished.v1"
+
+    length: Count
+    finish_reason: FinishReason
+    usage: Usage
+
+
+class AnswerStarted(Event, frozen=True, kw_only=True):
+    """chat.responses: an answer is under way."""
+
+    TYPE: ClassVar[str] = "penstock.answer.started.v1"
+
+    model: Name
+
+
+class AnswerText(Event, frozen=True, kw_only=True):
+    """chat.responses: visible text of an answer from character `start` on."""
+
+    TYPE: ClassVar[str] = "penstock.answer.text.v1"
+    STREAMED: ClassVar[bool] = True
+
+    start: Count
+    text: Annotated[str, Meta(min_length=1)]
+
+
+class AnswerCompleted(Event, frozen=True, kw_only=True):
+    """chat.responses: the answer is whole, `length` characters long. Terminal."""
+
+    TYPE: ClassVar[str] = "penstock.answer.completed.v1"
+
+    length: Count
+    finish_reason: FinishReason
+    usage: Usage
+    citations: tuple[Citation, ...]
+
+
+class RequestFailed(Event, frozen=True, kw_only=True):
+    """chat.responses (or chat.generated, from generation): there will be no (more) answer. Terminal.
+
+    `code` is for programs, `message` for people; neither holds prompt or answer text. `status` is the HTTP
+    status a gateway gives to a client that waits.
+    """
+
+    TYPE: ClassVar[str] = "penstock.request.failed.v1"
+
+    code: Name
+    message: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    stage: Name
+
+
+class UsageRecorded(Event, frozen=True, kw_only=True):
+    """usage.recorded: what one finished request cost, for the tenant in the envelope."""
+
+    TYPE: ClassVar[str] = "penstock.usage.recorded.v1"
+
+    request_id: Name
+    model: Name
+    usage: Usage

@@ -1,0 +1,27 @@
+"""The base of all event bodies."""
+
+from typing import ClassVar
+
+import msgspec
+
+JSON = "application/json"
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One fact, as the JSON body of one record.
+
+    `TYPE` is the CloudEvents type with its version. Unknown fields are ignored when read, so that a field
+    can be added within a version. `STREAMED` marks the many small pieces of one answer, which get no span
+    of their own.
+    """
+
+    TYPE: ClassVar[str] = ""
+    STREAMED: ClassVar[bool] = False
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """A value inside events that is not itself an event."""
+
+
+class InvalidEvent(Exception):
+    """A record that is not the event it should be; the message says what is wrong, without its content."""

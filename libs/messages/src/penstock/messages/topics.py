@@ -1,0 +1,64 @@
+"""The topics: their partitions, what may stand in each, and by what their records are keyed."""
+
+from enum import Enum
+from typing import NamedTuple
+
+from penstock.messages import chat, documents
+from penstock.messages.event import Event
+
+CHAT_PARTITIONS = 8
+REPLY_PARTITIONS = 8
+
+
+class Key(Enum):
+    """What a record's key is, and so which records share a partition."""
+
+    SUBJECT = "subject"  # request id or document id
+    TENANT = "tenant"
+
+
+class Topic(NamedTuple):
+    """A topic; `reply` topics are written to the partition named in the envelope instead of by key hash."""
+
+    name: str
+    partitions: int
+    events: tuple[type[Event], ...]
+    key: Key = Key.SUBJECT
+    reply: bool = False
+
+    @property
+    def dlq(self) -> str:
+        """Name of the topic for this topic's records that could not be handled."""
+        return f"{self.name}.dlq"
+
+
+CHAT_REQUESTS = Topic("chat.requests", CHAT_PARTITIONS, (chat.ChatRequested,))
+CHAT_TOKENIZED = Topic("chat.tokenized", CHAT_PARTITIONS, (chat.ChatTokenized,))
+CHAT_RETRIEVED = Topic("chat.retrieved", CHAT_PARTITIONS, (chat.ChatRetrieved,))
+CHAT_GENERATED = Topic(
+    "chat.generated",
+    CHAT_PARTITIONS,
+    (chat.GenerationStarted, chat.TextGenerated, chat.GenerationFinished, chat.RequestFailed),
+)
+CHAT_RESPONSES = Topic(
+    "chat.responses",
+    REPLY_PARTITIONS,
+    (chat.AnswerStarted, chat.AnswerText, chat.AnswerCompleted, chat.RequestFailed),
+    reply=True,
+)
+DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,))
+DOCUMENTS_DELETED = Topic("documents.deleted", 4, (documents.DocumentDeleted,))
+DOCUMENTS_INDEXED = Topic("documents.indexed", 4, (documents.DocumentIndexed,))
+USAGE_RECORDED = Topic("usage.recorded", 4, (chat.UsageRecorded,), key=Key.TENANT)
+
+TOPICS = (
+    CHAT_REQUESTS,
+    CHAT_TOKENIZED,
+    CHAT_RETRIEVED,
+    CHAT_GENERATED,
+    CHAT_RESPONSES,
+    DOCUMENTS_CHUNKED,
+    DOCUMENTS_DELETED,
+    DOCUMENTS_INDEXED,
+    USAGE_RECORDED,
+)

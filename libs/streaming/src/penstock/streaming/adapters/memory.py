@@ -1,0 +1,218 @@
+"""A broker in memory, for tests without one: the same ports, groups and rebalances, nothing kept."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
+from zlib import crc32
+
+from penstock.messages.envelope import Headers
+from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Record
+
+
+class MemoryBroker:
+    """Holds the logs of topics, and the groups that read them; for one event loop.
+
+    `failing`, while set, makes every send fail with it, as a broker that has gone does.
+    """
+
+    def __init__(self, topics: Sequence[Topic] = TOPICS) -> None:
+        self._counts = {topic.name: topic.partitions for topic in topics}
+        self._counts |= {topic.dlq: 1 for topic in topics}
+        self._logs: dict[Partition, list[Record]] = defaultdict(list)
+        self._groups: dict[str, list[MemoryConsumer]] = defaultdict(list)
+        self._news = asyncio.Condition()
+        self.committed: dict[tuple[str, Partition], int] = {}
+        self.failing: BrokerError | None = None
+
+    def producer(self) -> "MemoryProducer":
+        """Return a producer."""
+        return MemoryProducer(self)
+
+    def reader(
+        self, partitions: Sequence[Partition], start: Literal["beginning", "end"] = "end"
+    ) -> "MemoryReader":
+        """Return a reader of `partitions` from `start`."""
+        return MemoryReader(self, {p: len(self._logs[p]) if start == "end" else 0 for p in partitions})
+
+    def consumer(
+        self, group: str, topics: Sequence[str], committable: Committable = lambda _: None
+    ) -> "MemoryConsumer":
+        """Return a new member of a group; the others of the group give up their share."""
+        member = MemoryConsumer(self, group, topics, committable)
+        self._groups[group].append(member)
+        self._rebalance(group)
+        return member
+
+    def log(self, topic: str) -> list[Record]:
+        """Return all records of a topic, partition by partition."""
+        return [
+            record for number in range(self._counts[topic]) for record in self._logs[Partition(topic, number)]
+        ]
+
+    def append(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        number: int | None = None,
+    ) -> None:
+        """Write one record."""
+        if topic not in self._counts:
+            raise BrokerError(f"no such topic: {topic}")
+        if number is None:
+            number = crc32(key or b"") % self._counts[topic]
+        partition = Partition(topic, number)
+        log = self._logs[partition]
+        log.append(Record(partition, len(log), key, value, headers, 0))
+
+    def read(self, positions: dict[Partition, int], limit: int = 500) -> list[Record]:
+        """Return what lies at and after `positions`, and move them."""
+        records: list[Record] = []
+        for partition, position in positions.items():
+            fresh = self._logs[partition][position : position + limit - len(records)]
+            positions[partition] = position + len(fresh)
+            records += fresh
+        return records
+
+    async def wait_for_news(self, wait: float) -> None:
+        """Wait until something is written or a group changes, at most `wait` seconds."""
+        try:
+            async with asyncio.timeout(wait), self._news:
+                await self._news.wait()
+        except TimeoutError:
+            return
+
+    async def tell(self) -> None:
+        """Wake all that wait for news."""
+        async with self._news:
+            self._news.notify_all()
+
+    def leave(self, member: "MemoryConsumer") -> None:
+        """Take a member out of its group."""
+        if member in self._groups[member.group]:
+            self._groups[member.group].remove(member)
+            member.assign({})
+            self._rebalance(member.group)
+
+    def _rebalance(self, group: str) -> None:
+        members = self._groups[group]
+        topics = sorted({topic for member in members for topic in member.topics})
+        partitions = [Partition(t, n) for t in topics for n in range(self._counts[t])]
+        shares: list[dict[Partition, int]] = [{} for _ in members]
+        for number, partition in enumerate(partitions):
+            shares[number % len(members)][partition] = 0
+        for member, share in zip(members, shares, strict=True):
+            member.give_up(share.keys())
+        for member, share in zip(members, shares, strict=True):
+            member.assign({p: self.committed.get((group, p), 0) for p in share})
+
+
+class MemoryConsumer:
+    """Port: Consumer."""
+
+    def __init__(
+        self, broker: MemoryBroker, group: str, topics: Sequence[str], committable: Committable
+    ) -> None:
+        self.group = group
+        self.topics = topics
+        self._broker = broker
+        self._committable = committable
+        self._positions: dict[Partition, int] = {}
+        self._revoked: set[Partition] = set()
+        self._paused = False
+
+    @property
+    def joined(self) -> bool:
+        return True
+
+    def give_up(self, kept: Collection[Partition]) -> None:
+        """Commit and lose the partitions not in `kept`."""
+        for partition in self._positions.keys() - set(kept):
+            offset = self._committable(partition)
+            if offset is not None:
+                self._broker.committed[self.group, partition] = offset
+            self._revoked.add(partition)
+            del self._positions[partition]
+
+    def assign(self, positions: Mapping[Partition, int]) -> None:
+        """Take over `positions`, going on where this member is for those it had."""
+        self._positions = {p: self._positions.get(p, start) for p, start in positions.items()}
+
+    async def poll(self, wait: float) -> Polled:
+        if self._broker.failing:
+            await asyncio.sleep(wait)
+            return Polled([], frozenset())
+        if self._paused or not (records := self._broker.read(self._positions)):
+            await self._broker.wait_for_news(wait)
+            records = [] if self._paused else self._broker.read(self._positions)
+        revoked, self._revoked = frozenset(self._revoked), set()
+        return Polled([r for r in records if r.partition in self._positions], revoked)
+
+    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        for partition, offset in offsets.items():
+            if partition in self._positions:
+                self._broker.committed[self.group, partition] = offset
+
+    async def pause(self) -> None:
+        self._paused = True
+
+    async def resume(self) -> None:
+        self._paused = False
+
+    async def close(self) -> None:
+        self._broker.leave(self)
+
+
+class MemoryReader:
+    """Port: Reader."""
+
+    def __init__(self, broker: MemoryBroker, positions: dict[Partition, int]) -> None:
+        self._broker = broker
+        self._positions = positions
+
+    async def poll(self, wait: float) -> Sequence[Record]:
+        records = self._broker.read(self._positions)
+        if not records:
+            await self._broker.wait_for_news(wait)
+            records = self._broker.read(self._positions)
+        return records
+
+    async def close(self) -> None:
+        self._positions = {}
+
+
+class MemoryProducer:
+    """Port: Producer. A record stands in the log at once and is acknowledged soon after."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        partition: int | None = None,
+    ) -> asyncio.Future[None]:
+        failed = self._broker.failing
+        if failed is None:
+            try:
+                self._broker.append(topic, key, value, headers, partition)
+            except BrokerError as error:
+                failed = error
+        return asyncio.ensure_future(self._acknowledge(failed))
+
+    async def _acknowledge(self, failed: BrokerError | None) -> None:
+        await self._broker.tell()
+        if failed is not None:
+            raise failed
+
+    async def room(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return

@@ -1,0 +1,70 @@
+"""Topics: made if missing, looked up while waiting for them."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import kafka
+from kafka import errors
+
+from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
+from penstock.streaming.ports import BrokerError
+
+_CONNECT_MS = 5_000
+
+
+async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """Create the topics and dead-letter topics that are missing, and return their names.
+
+    Raises BrokerError if no broker answers, or if a topic stands with another number of partitions.
+    """
+    return await asyncio.to_thread(_ensure, bootstrap, topics)
+
+
+async def missing_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
+    """Return the names of topics that do not stand yet. Raises BrokerError if no broker answers."""
+    return await asyncio.to_thread(_missing, bootstrap, topics)
+
+
+def _ensure(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
+    wanted = _wanted(topics)
+    with _admin(bootstrap) as admin:
+        standing = _standing(admin)
+        wrong = [f"{n} has {standing[n]}, needs {p}" for n, p in wanted.items() if standing.get(n, p) != p]
+        if wrong:
+            raise BrokerError(f"partitions of existing topics differ: {'; '.join(wrong)}")
+        new = {
+            name: {"num_partitions": count, "configs": {"max.message.bytes": str(MAX_RECORD_BYTES)}}
+            for name, count in wanted.items()
+            if name not in standing
+        }
+        if new:
+            admin.create_topics(new, wait_for_metadata=True)
+    return sorted(new)
+
+
+def _missing(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
+    with _admin(bootstrap) as admin:
+        return sorted(_wanted(topics).keys() - _standing(admin).keys())
+
+
+def _wanted(topics: Sequence[Topic]) -> dict[str, int]:
+    return {topic.name: topic.partitions for topic in topics} | {topic.dlq: 1 for topic in topics}
+
+
+def _standing(admin: Any) -> dict[str, int]:
+    return {item["name"]: len(item["partitions"]) for item in admin.describe_topics()}
+
+
+@contextmanager
+def _admin(bootstrap: str) -> Iterator[Any]:
+    try:
+        admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=_CONNECT_MS)
+        try:
+            yield admin
+        finally:
+            admin.close()
+    except errors.KafkaError as error:
+        raise BrokerError(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,68 @@
+"""Attempts at handling: bounded retries of transient errors, deadlines, and what a failure becomes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from penstock.messages.envelope import Envelope
+from penstock.streaming.errors import HandlerError, PermanentError, TransientError
+from penstock.streaming.ports import BrokerError
+
+RETRY_SECONDS = 20.0
+log = structlog.get_logger()
+
+
+class DeadlineExceeded(HandlerError):
+    """The request's deadline has passed; nobody waits for it any more."""
+
+    def __init__(self) -> None:
+        super().__init__("deadline_exceeded", "The request was not finished before its deadline.", 504)
+
+
+async def attempt(
+    handle: Callable[[], Awaitable[None]],
+    envelope: Envelope,
+    clock_ms: Callable[[], int],
+    retry_seconds: float = RETRY_SECONDS,
+) -> HandlerError | None:
+    """Run `handle` until it succeeds (None), fails for good, or the deadline of `envelope` passes.
+
+    Transient errors are repeated with exponential backoff and jitter for `retry_seconds`. An unexpected
+    exception is a fault in the handler: it becomes a permanent `internal_error`. Only BrokerError is raised.
+    """
+    remaining = (envelope.deadline_ms - clock_ms()) / 1000 if envelope.deadline_ms else None
+    if remaining is not None and remaining <= 0:
+        return DeadlineExceeded()
+    retries = AsyncRetrying(
+        stop=stop_after_delay(retry_seconds),
+        wait=wait_exponential_jitter(initial=0.1, max=3, jitter=0.1),
+        retry=retry_if_exception_type(TransientError),
+        reraise=True,
+    )
+    try:
+        async with asyncio.timeout(remaining):
+            async for trial in retries:
+                with trial:
+                    await handle()
+    except TimeoutError:
+        return DeadlineExceeded()
+    except HandlerError as error:
+        return error
+    except BrokerError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
+        return fault(error, envelope)
+    return None
+
+
+def fault(error: Exception, envelope: Envelope) -> HandlerError:
+    """Report an unexpected exception of a handler, and return what the client is told."""
+    log.error("handler_fault", request_id=envelope.subject, event_type=envelope.type, exc_info=error)
+    return PermanentError("internal_error", "The request could not be processed; it was kept for inspection.")

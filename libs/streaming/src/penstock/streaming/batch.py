@@ -1,0 +1,101 @@
+"""Events together, in their order: one batch at a time."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+
+from opentelemetry.trace import Span
+
+from penstock.streaming.attempts import attempt
+from penstock.streaming.errors import HandlerError
+from penstock.streaming.failures import Failures
+from penstock.streaming.outbox import Outbox
+from penstock.streaming.ports import Partition
+from penstock.streaming.processors import Work
+from penstock.streaming.stage import Batch
+from penstock.streaming.tracing import Spans
+
+
+class BatchProcessor:
+    """Runs a `Batch` stage (port: Processor)."""
+
+    def __init__(
+        self,
+        processing: Batch,
+        outbox: Outbox,
+        failures: Failures,
+        spans: Spans,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._handle = processing.handle
+        self._size = processing.size
+        self._outbox = outbox
+        self._failures = failures
+        self._spans = spans
+        self._clock_ms = clock_ms
+        self._waiting: deque[Work] = deque()
+        self._running: asyncio.Task[None] | None = None
+
+    def submit(self, work: Work) -> None:
+        self._waiting.append(work)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) > self._size
+
+    def tick(self) -> None:
+        if self._running is not None and self._running.done():
+            self._running.result()
+            self._running = None
+        if self._running is None and self._waiting:
+            count = min(self._size, len(self._waiting))
+            works = [self._waiting.popleft() for _ in range(count)]
+            self._running = asyncio.create_task(self._process(works))
+
+    def abandon(self, partition: Partition, subject: str) -> None:
+        """Each event stands for itself: there is no state to forget."""
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        self._waiting = deque(w for w in self._waiting if w.received.partition not in partitions)
+
+    async def drain(self, seconds: float) -> None:
+        self._waiting.clear()
+        if self._running is not None:
+            _, late = await asyncio.wait([self._running], timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def _process(self, works: Sequence[Work]) -> None:
+        """Handle works together; if that fails for good, one by one, so that only the faulty one is lost."""
+        spans = [
+            self._spans.process(w.received.envelope, w.received.partition, w.received.offset) for w in works
+        ]
+        error = await self._attempt(works, spans)
+        if error is None:
+            for work in works:
+                work.done()
+        elif len(works) == 1:
+            await self._failures.fail(
+                works[0].record, works[0].topic, works[0].received.envelope, error, spans[0]
+            )
+            works[0].done()
+        else:
+            for work in works:
+                await self._process([work])
+        for span in spans:
+            span.end()
+
+    async def _attempt(self, works: Sequence[Work], spans: Sequence[Span]) -> HandlerError | None:
+        by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
+
+        async def handle() -> None:
+            outgoing = await self._handle([work.received for work in works])
+            await asyncio.gather(
+                *(
+                    self._outbox.emit(item.cause.envelope, item.outgoing, nth, by_cause[id(item.cause)])
+                    for nth, item in enumerate(outgoing)
+                )
+            )
+
+        return await attempt(handle, works[0].received.envelope, self._clock_ms)

@@ -1,0 +1,94 @@
+"""Events one by one, many at a time: completion in any order."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection
+from contextlib import aclosing
+
+from opentelemetry import trace
+
+from penstock.streaming.attempts import attempt
+from penstock.streaming.failures import Failures
+from penstock.streaming.outbox import Outbox
+from penstock.streaming.ports import Partition
+from penstock.streaming.processors import Work
+from penstock.streaming.stage import Each
+from penstock.streaming.tracing import Spans
+
+
+class EachProcessor:
+    """Runs an `Each` stage (port: Processor)."""
+
+    def __init__(
+        self,
+        processing: Each,
+        outbox: Outbox,
+        failures: Failures,
+        spans: Spans,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._handle = processing.handle
+        self._concurrency = processing.concurrency
+        self._outbox = outbox
+        self._failures = failures
+        self._spans = spans
+        self._clock_ms = clock_ms
+        self._waiting: deque[Work] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+
+    def submit(self, work: Work) -> None:
+        self._waiting.append(work)
+        self._start()
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._waiting) > self._concurrency()
+
+    def tick(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        self._start()
+
+    def abandon(self, partition: Partition, subject: str) -> None:
+        """Each event stands for itself: there is no state to forget."""
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        self._waiting = deque(w for w in self._waiting if w.received.partition not in partitions)
+
+    async def drain(self, seconds: float) -> None:
+        self._waiting.clear()
+        if self._running:
+            _, late = await asyncio.wait(self._running, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < self._concurrency():
+            task = asyncio.create_task(self._process(self._waiting.popleft()))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+        else:
+            self._start()
+
+    async def _process(self, work: Work) -> None:
+        envelope = work.received.envelope
+        with self._spans.process(envelope, work.received.partition, work.received.offset) as span:
+            error = await attempt(lambda: self._emit_all(work, span), envelope, self._clock_ms)
+            if error is not None:
+                await self._failures.fail(work.record, work.topic, envelope, error, span)
+        work.done()
+
+    async def _emit_all(self, work: Work, span: trace.Span) -> None:
+        acks: list[asyncio.Future[None]] = []
+        async with aclosing(self._handle(work.received)) as outgoing:
+            async for item in outgoing:
+                acks.append(self._outbox.emit(work.received.envelope, item, len(acks), span))
+                await self._outbox.room()
+        await asyncio.gather(*acks)

@@ -1,0 +1,127 @@
+"""Events folded into the state of their subject, in log order; committed when the subject has ended."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from opentelemetry.trace import Span
+
+from penstock.messages.envelope import Envelope
+from penstock.streaming.attempts import DeadlineExceeded, fault
+from penstock.streaming.errors import HandlerError
+from penstock.streaming.failures import Failures
+from penstock.streaming.outbox import Outbox
+from penstock.streaming.ports import Partition
+from penstock.streaming.processors import Work
+from penstock.streaming.stage import Fold, Outgoing
+from penstock.streaming.tracing import Spans
+
+GRACE_MS = 2_000  # past its deadline, for the stages before to say so themselves
+_MAX_ENDING = 256
+
+
+@dataclass(slots=True)
+class _Subject:
+    """One open subject: its state, the records it holds back, and the acknowledgements it waits for."""
+
+    first: Envelope
+    span: Span
+    state: object = None
+    works: list[Work] = field(default_factory=list)
+    acks: list[asyncio.Future[None]] = field(default_factory=list)
+    emitted: int = 0
+
+
+class FoldProcessor:
+    """Runs a `Fold` stage (port: Processor)."""
+
+    def __init__(
+        self,
+        processing: Fold[object],
+        outbox: Outbox,
+        failures: Failures,
+        spans: Spans,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._handle = processing.handle
+        self._outbox = outbox
+        self._failures = failures
+        self._spans = spans
+        self._clock_ms = clock_ms
+        self._open: dict[tuple[Partition, str], _Subject] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        self._broken: BaseException | None = None
+
+    def submit(self, work: Work) -> None:
+        received = work.received
+        key = (received.partition, received.envelope.subject)
+        subject = self._open.get(key)
+        if subject is None:
+            span = self._spans.process(received.envelope, received.partition, received.offset)
+            subject = self._open[key] = _Subject(received.envelope, span)
+        subject.works.append(work)
+        try:
+            step = self._handle(subject.state, received)
+        except HandlerError as error:
+            self._end(key, error)
+            return
+        except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
+            self._end(key, fault(error, received.envelope))
+            return
+        for outgoing in step.outgoing:
+            self._emit(subject, outgoing)
+        subject.state = step.state
+        if step.state is None:
+            self._end(key, None)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._ending) > _MAX_ENDING
+
+    def tick(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        now = self._clock_ms()
+        late = [
+            k for k, s in self._open.items() if s.first.deadline_ms and s.first.deadline_ms + GRACE_MS < now
+        ]
+        for key in late:
+            self._end(key, DeadlineExceeded())
+
+    def abandon(self, partition: Partition, subject: str) -> None:
+        if (partition, subject) in self._open:
+            self._end((partition, subject), None)
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        for key in [key for key in self._open if key[0] in partitions]:
+            self._open.pop(key).span.end()
+
+    async def drain(self, seconds: float) -> None:
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=seconds)
+        for subject in self._open.values():
+            subject.span.end()
+
+    def _emit(self, subject: _Subject, outgoing: Outgoing) -> None:
+        ack = self._outbox.emit(subject.first, outgoing, subject.emitted, subject.span)
+        subject.acks.append(ack)
+        subject.emitted += 1
+
+    def _end(self, key: tuple[Partition, str], error: HandlerError | None) -> None:
+        task = asyncio.create_task(self._finish(self._open.pop(key), error))
+        self._ending.add(task)
+        task.add_done_callback(self._finished)
+
+    async def _finish(self, subject: _Subject, error: HandlerError | None) -> None:
+        with subject.span:
+            if error is not None:
+                last = subject.works[-1]
+                await self._failures.fail(last.record, last.topic, subject.first, error, subject.span)
+            await asyncio.gather(*subject.acks)
+        for work in subject.works:
+            work.done()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error

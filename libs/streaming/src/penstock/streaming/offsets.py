@@ -1,0 +1,59 @@
+"""Which offsets of the partitions we own may be committed."""
+
+from collections.abc import Callable, Collection, Mapping
+
+from penstock.streaming.ports import Partition
+from penstock.streaming.watermark import Watermark
+
+
+class Offsets:
+    """The watermarks of all partitions of one consumer.
+
+    `committable` may be called from another thread (a rebalance asks for it); all else is for one thread.
+    """
+
+    def __init__(self) -> None:
+        self._marks: dict[Partition, Watermark] = {}
+        self._committed: dict[Partition, int] = {}
+
+    def add(self, partition: Partition, offset: int) -> Callable[[], None]:
+        """Take note of a polled record, and return what to call when it is handled.
+
+        That call does nothing once the partition was dropped, even if it has come back since.
+        """
+        mark = self._marks.get(partition)
+        if mark is None:
+            mark = self._marks[partition] = Watermark()
+        mark.add(offset)
+        return lambda: mark.done(offset)
+
+    def drop(self, partitions: Collection[Partition]) -> None:
+        """Forget partitions that were taken away."""
+        for partition in partitions:
+            self._marks.pop(partition, None)
+            self._committed.pop(partition, None)
+
+    def committable(self, partition: Partition) -> int | None:
+        """Return the offset to commit for a partition, or None if there is nothing."""
+        mark = self._marks.get(partition)
+        return mark.committable if mark else None
+
+    def take_news(self) -> Mapping[Partition, int]:
+        """Return the offsets that have moved since the last call."""
+        news = {
+            partition: offset
+            for partition, mark in self._marks.items()
+            if (offset := mark.committable) is not None and offset != self._committed.get(partition)
+        }
+        self._committed |= news
+        return news
+
+    def retake(self, news: Mapping[Partition, int]) -> None:
+        """Offer offsets again that `take_news` gave and that could not be committed."""
+        for partition in news:
+            self._committed.pop(partition, None)
+
+    @property
+    def in_flight(self) -> int:
+        """Return how many records are polled and not below their watermark."""
+        return sum(mark.in_flight for mark in self._marks.values())

@@ -1,0 +1,91 @@
+"""What a stage writes: events that a record caused, failures of requests, dead letters."""
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+from opentelemetry.trace import Span
+
+from penstock.messages.chat import RequestFailed
+from penstock.messages.envelope import Envelope, Headers
+from penstock.messages.topics import Topic
+from penstock.streaming import records
+from penstock.streaming.errors import HandlerError
+from penstock.streaming.ports import Producer, Record, RecordTooLarge
+from penstock.streaming.stage import Outgoing
+from penstock.streaming.tracing import Spans, fail, traceparent
+
+_FAILURE = -1  # its place among the events a record causes: a repeated failure has the same id
+
+
+class Outbox:
+    """Writes for one stage, whose name becomes the events' source; `clock_ms` gives Unix milliseconds."""
+
+    def __init__(
+        self,
+        stage: str,
+        failures: Topic | None,
+        producer: Producer,
+        spans: Spans,
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._source = f"/penstock/{stage}"
+        self._stage = stage
+        self._failures = failures
+        self._producer = producer
+        self.room = producer.room
+        self._spans = spans
+        self._clock_ms = clock_ms
+
+    def emit(self, cause: Envelope, outgoing: Outgoing, nth: int, parent: Span) -> asyncio.Future[None]:
+        """Send the `nth` event that `cause` caused; the future ends with the broker's acknowledgement."""
+        topic, event = outgoing
+        envelope = cause.caused(
+            event.TYPE,
+            nth=nth,
+            source=self._source,
+            time_ms=self._clock_ms(),
+            traceparent=traceparent(parent),
+        )
+        if event.STREAMED:
+            return records.send(self._producer, topic, envelope, event)
+        span = self._spans.send(topic.name, envelope, parent)
+        envelope = msgspec.structs.replace(envelope, traceparent=traceparent(span))
+        acknowledged = records.send(self._producer, topic, envelope, event)
+        acknowledged.add_done_callback(lambda done: _end(span, done))
+        return acknowledged
+
+    async def fail_request(self, cause: Envelope, error: HandlerError, parent: Span) -> None:
+        """Tell the client of a request, if the stage serves requests, that there will be no answer."""
+        if self._failures is None:
+            return
+        failed = RequestFailed(code=error.code, message=error.message, status=error.status, stage=self._stage)
+        await self.emit(cause, Outgoing(self._failures, failed), _FAILURE, parent)
+
+    async def bury(self, record: Record, topic: Topic, error: str) -> None:
+        """Write a record to the dead letters of its topic: unchanged, with where it lay and why, in headers.
+
+        A record too large even for that goes without its body. Raises BrokerError.
+        """
+        headers = [*record.headers, *self._epitaph(record, error)]
+        try:
+            await self._producer.send(topic.dlq, record.key, record.value, headers, 0)
+        except RecordTooLarge:
+            headers.append(("dlq_body", b"left out: too large"))
+            await self._producer.send(topic.dlq, record.key, None, headers, 0)
+
+    def _epitaph(self, record: Record, error: str) -> Headers:
+        return [
+            ("dlq_topic", record.partition.topic.encode()),
+            ("dlq_partition", b"%d" % record.partition.number),
+            ("dlq_offset", b"%d" % record.offset),
+            ("dlq_stage", self._stage.encode()),
+            ("dlq_error", error.encode()),
+            ("dlq_time_ms", b"%d" % self._clock_ms()),
+        ]
+
+
+def _end(span: Span, acknowledged: asyncio.Future[None]) -> None:
+    if acknowledged.cancelled() or acknowledged.exception() is not None:
+        fail(span, "not_acknowledged")
+    span.end()

@@ -1,0 +1,41 @@
+"""How the runner hands events to a stage's handler: the interface and what all three ways share."""
+
+from collections.abc import Callable, Collection
+from typing import NamedTuple, Protocol
+
+from penstock.messages.event import Event
+from penstock.messages.topics import Topic
+from penstock.streaming.ports import Partition, Record
+from penstock.streaming.stage import Received
+
+
+class Work(NamedTuple):
+    """One decoded record to handle; `done` is called when all it caused is acknowledged."""
+
+    record: Record
+    topic: Topic
+    received: Received[Event]
+    done: Callable[[], None]
+
+
+class Processor(Protocol):
+    """Takes work from the runner. Errors of the broker surface in `check`."""
+
+    def submit(self, work: Work) -> None:
+        """Take one event; never blocks."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more should be polled for now."""
+
+    def tick(self) -> None:
+        """Do what is due by time; called several times a second. Raises BrokerError if sending has failed."""
+
+    def abandon(self, partition: Partition, subject: str) -> None:
+        """Forget the state of a subject whose request has failed by an unreadable record."""
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        """Forget what waits of partitions that were taken away; what runs may end."""
+
+    async def drain(self, seconds: float) -> None:
+        """Finish what runs within `seconds`, cancel the rest; what only waits is left to the next owner."""

@@ -1,0 +1,138 @@
+"""The loop of one stage: poll, decode, handle, produce, acknowledge, commit."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+from opentelemetry import trace
+
+from penstock.messages.event import InvalidEvent
+from penstock.streaming import records
+from penstock.streaming.batch import BatchProcessor
+from penstock.streaming.each import EachProcessor
+from penstock.streaming.errors import PermanentError
+from penstock.streaming.failures import Failures
+from penstock.streaming.fold import FoldProcessor
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.outbox import Outbox
+from penstock.streaming.ports import BrokerError, Consumer, Producer, Record
+from penstock.streaming.processors import Processor, Work
+from penstock.streaming.stage import Batch, Each, Stage
+from penstock.streaming.tracing import Spans
+
+POLL_SECONDS = 0.1
+COMMIT_SECONDS = 0.2
+DRAIN_SECONDS = 8.0
+log = structlog.get_logger()
+
+
+def unix_ms() -> int:
+    """Return Unix time in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class Runner:
+    """Runs one stage until told to stop.
+
+    `offsets` is made by the caller, who gives its `committable` to the consumer. `run` raises BrokerError
+    when the broker no longer takes records: then nothing is committed that was not acknowledged, and a
+    new process starts where this one left off.
+    """
+
+    def __init__(
+        self,
+        stage: Stage,
+        consumer: Consumer,
+        producer: Producer,
+        offsets: Offsets,
+        clock_ms: Callable[[], int] = unix_ms,
+    ) -> None:
+        self._stage = stage
+        self._topics = {topic.name: topic for topic in stage.inputs}
+        self._consumer = consumer
+        self._producer = producer
+        self._offsets = offsets
+        self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name)
+        self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, clock_ms)
+        self._failures = Failures(self._outbox)
+        self._processor = self._make_processor(clock_ms)
+        self._rejecting: set[asyncio.Task[None]] = set()
+        self._committing: asyncio.Task[None] | None = None
+        self._next_commit = 0.0
+        self._paused = False
+
+    def _make_processor(self, clock_ms: Callable[[], int]) -> Processor:
+        processing = self._stage.processing
+        if isinstance(processing, Each):
+            return EachProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
+        if isinstance(processing, Batch):
+            return BatchProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
+        return FoldProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until `stop` is set; then finish what runs, commit it and leave the group."""
+        try:
+            while not stop.is_set():
+                polled = await self._consumer.poll(POLL_SECONDS)
+                self._offsets.drop(polled.revoked)
+                self._processor.revoke(polled.revoked)
+                for record in polled.records:
+                    self._accept(record)
+                await self._turn()
+            await self._processor.drain(DRAIN_SECONDS)
+            await asyncio.gather(*self._rejecting)
+            await self._commit()
+        finally:
+            with suppress(BrokerError):
+                await self._consumer.close()
+
+    async def _turn(self) -> None:
+        """Do what each round needs besides reading: react to failures, pause or resume, commit."""
+        self._processor.tick()
+        for task in [task for task in self._rejecting if task.done()]:
+            self._rejecting.remove(task)
+            task.result()
+        await self._producer.room()
+        if self._processor.is_full != self._paused:
+            self._paused = not self._paused
+            await (self._consumer.pause() if self._paused else self._consumer.resume())
+        now = time.monotonic()
+        if now >= self._next_commit and (self._committing is None or self._committing.done()):
+            self._next_commit = now + COMMIT_SECONDS
+            self._committing = asyncio.create_task(self._commit())
+
+    def _accept(self, record: Record) -> None:
+        topic = self._topics[record.partition.topic]
+        done = self._offsets.add(record.partition, record.offset)
+        try:
+            received = records.decode(record, topic)
+        except InvalidEvent as error:
+            self._rejecting.add(asyncio.create_task(self._reject(record, str(error), done)))
+        else:
+            self._processor.submit(Work(record, topic, received, done))
+
+    async def _reject(self, record: Record, error: str, done: Callable[[], None]) -> None:
+        """Bury a record that is no event; if its headers can be read, fail the request it belongs to."""
+        topic = self._topics[record.partition.topic]
+        envelope = records.envelope_of(record)
+        if envelope is None:
+            log.warning("invalid_record", topic=topic.name, offset=record.offset, error=error)
+            await self._outbox.bury(record, topic, error)
+        else:
+            self._processor.abandon(record.partition, envelope.subject)
+            invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
+            with self._spans.process(envelope, record.partition, record.offset) as span:
+                await self._failures.fail(record, topic, envelope, invalid, span)
+        done()
+
+    async def _commit(self) -> None:
+        news = self._offsets.take_news()
+        if not news:
+            return
+        try:
+            await self._consumer.commit(news)
+        except BrokerError as error:
+            log.warning("commit_failed", stage=self._stage.name, error=str(error))
+            self._offsets.retake(news)

@@ -1,0 +1,99 @@
+"""What a service tells the runner: which topics it reads, how it handles them, what it sends on."""
+
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
+from penstock.messages.topics import Topic
+from penstock.streaming.ports import Partition
+
+E_co = TypeVar("E_co", bound=Event, covariant=True)
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Received(Generic[E_co]):
+    """One event with its envelope and where it lay."""
+
+    event: E_co
+    envelope: Envelope
+    partition: Partition
+    offset: int
+
+
+class Outgoing(NamedTuple):
+    """An event to send; its envelope derives from the cause: same request, tenant and deadline."""
+
+    topic: Topic
+    event: Event
+
+
+class Caused(NamedTuple):
+    """An event to send from a batch, with the event of the batch that caused it."""
+
+    cause: Received[Event]
+    outgoing: Outgoing
+
+
+EachHandler = Callable[[Received[Event]], AsyncGenerator[Outgoing, None]]
+"""Handles one event, concurrently with others; what it yields is sent at once, in order."""
+
+BatchHandler = Callable[[Sequence[Received[Event]]], Awaitable[Sequence[Caused]]]
+"""Handles many events together, in their order; one batch at a time."""
+
+
+class Step(NamedTuple, Generic[S]):
+    """What folding one event into the state of its subject gave.
+
+    `state` None ends the subject: from then on all its events count as handled.
+    """
+
+    state: S | None
+    outgoing: Sequence[Outgoing] = ()
+
+
+FoldHandler = Callable[[S | None, Received[Event]], Step[S]]
+"""Folds one event into the state of its subject (request); pure, in log order, None when there is no state.
+
+Nothing of a subject is committed before its end, so that a restart reads all of it again. A subject whose
+first event seen is not its beginning was ended before the restart: answer with `Step(None)`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Handle events one by one, at most `concurrency()` at once (0 for now: wait)."""
+
+    handle: EachHandler
+    concurrency: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Handle events together, at most `size` at once."""
+
+    handle: BatchHandler
+    size: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Fold(Generic[S]):
+    """Fold the events of each subject into a state."""
+
+    handle: FoldHandler[S]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One consumer group: `name` is the service's (also the group's), `inputs` what it reads.
+
+    `failures` is where a RequestFailed goes when a record of a request cannot be handled (None: the inputs
+    are not part of a request).
+    """
+
+    name: str
+    inputs: tuple[Topic, ...]
+    processing: Each | Batch | Fold[Any]
+    failures: Topic | None

@@ -1,0 +1,133 @@
+"""One process that runs stages: settings, signals, health, waiting for Kafka, drain."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.messages.topics import TOPICS
+from penstock.streaming.adapters.kafka import open_consumer, open_producer
+from penstock.streaming.admin import missing_topics
+from penstock.streaming.health import HealthServer
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.ports import BrokerError, Consumer
+from penstock.streaming.runner import Runner
+from penstock.streaming.stage import Stage
+from penstock.telemetry.readiness import Readiness
+
+KAFKA = "kafka"
+_RETRY_SECONDS = 0.2
+log = structlog.get_logger()
+
+
+class WorkerSettings(BaseSettings):
+    """What every worker is told by its environment (`PENSTOCK_KAFKA` and so on)."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
+
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, `host:port` separated by commas."""
+    session_timeout_ms: int = 10_000
+    """After how long a silent group member loses its partitions; the broker sets a lower bound."""
+    health_host: str = "127.0.0.1"
+    health_port: int = 0
+    """Where `/livez` and `/readyz` are served; 0 picks a free port."""
+    state: Path = Path(".penstock")
+    """Directory for what must survive a restart."""
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run a worker's coroutine to its end; exits with code 1 when the broker failed it."""
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main)
+    except* BrokerError as failures:
+        log.error("broker_failed", errors=[str(error) for error in failures.exceptions])
+        raise SystemExit(1) from None
+
+
+async def serve(
+    stages: Sequence[Stage], settings: WorkerSettings, readiness: Readiness, stop: asyncio.Event
+) -> None:
+    """Run `stages` until `stop` is set, and then drain them; `/livez` and `/readyz` answer all the while.
+
+    `readiness` must have the part "kafka". A broker that is not there yet is waited for; one that fails
+    later raises (a group of) BrokerError.
+    """
+    health = HealthServer(settings.health_host, settings.health_port, readiness)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(health.serve())
+        try:
+            await _run_stages(stages, settings, readiness, stop)
+        finally:
+            health.should_exit = True
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Return an event that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def wait_for(
+    part: str, check: Callable[[], Awaitable[str | None]], readiness: Readiness, stop: asyncio.Event
+) -> bool:
+    """Repeat `check`, which returns a reason to wait or None.
+
+    Returns True when the part is ready, False when `stop` was set before.
+    """
+    while not stop.is_set():
+        reason = await check()
+        if reason is None:
+            readiness.ready(part)
+            return True
+        readiness.waiting(part, reason)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
+    return False
+
+
+async def _run_stages(
+    stages: Sequence[Stage], settings: WorkerSettings, readiness: Readiness, stop: asyncio.Event
+) -> None:
+    readiness.waiting(KAFKA, f"connecting to {settings.kafka}")
+    if not await wait_for("topics", lambda: _topics_reason(settings.kafka), readiness, stop):
+        return
+    producer = await open_producer(settings.kafka, [topic.name for topic in TOPICS])
+    consumers: list[Consumer] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for stage in stages:
+                offsets = Offsets()
+                consumer = await open_consumer(
+                    settings.kafka,
+                    stage.name,
+                    [topic.name for topic in stage.inputs],
+                    offsets.committable,
+                    settings.session_timeout_ms,
+                )
+                consumers.append(consumer)
+                tasks.create_task(Runner(stage, consumer, producer, offsets).run(stop))
+            tasks.create_task(wait_for(KAFKA, lambda: _group_reason(consumers), readiness, stop))
+    finally:
+        await producer.close()
+
+
+async def _topics_reason(bootstrap: str) -> str | None:
+    try:
+        missing = await missing_topics(bootstrap)
+    except BrokerError as error:
+        return f"no broker answers at {bootstrap} ({error})"
+    return f"{bootstrap} has no {', '.join(missing)}" if missing else None
+
+
+async def _group_reason(consumers: Sequence[Consumer]) -> str | None:
+    return None if all(consumer.joined for consumer in consumers) else "joining the consumer group"

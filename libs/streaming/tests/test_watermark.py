@@ -1,0 +1,65 @@
+"""The watermark: whatever the order of completion, only contiguous work is ever committed."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.ports import Partition
+from penstock.streaming.watermark import Watermark
+
+P = Partition("t", 0)
+logs = st.sets(st.integers(0, 200), min_size=1, max_size=40).map(sorted)
+
+
+@given(logs, st.data())
+def test_commits_exactly_the_contiguous_part(offsets: list[int], data: st.DataObject) -> None:
+    mark = Watermark()
+    for offset in offsets:
+        mark.add(offset)
+    done: set[int] = set()
+    for offset in data.draw(st.permutations(offsets)):
+        mark.done(offset)
+        done.add(offset)
+        open_offsets = [o for o in offsets if o not in done]
+        finished = [o for o in offsets if not open_offsets or o < open_offsets[0]]
+        assert mark.committable == (finished[-1] + 1 if finished else None)
+        assert mark.in_flight == len(offsets) - len(finished)
+
+
+@given(logs, st.data())
+def test_a_restart_at_the_watermark_repeats_everything_unfinished(
+    offsets: list[int], data: st.DataObject
+) -> None:
+    mark = Watermark()
+    done: set[int] = set()
+    pending = list(offsets)
+    while pending and data.draw(st.booleans()):
+        mark.add(pending.pop(0))
+        polled = [o for o in offsets if o not in pending and o not in done]
+        for offset in data.draw(st.lists(st.sampled_from(polled), unique=True)) if polled else []:
+            mark.done(offset)
+            done.add(offset)
+    resume_at = mark.committable or 0
+    assert set(offsets) - done <= {o for o in offsets if o >= resume_at}
+
+
+def test_offsets_must_rise() -> None:
+    mark = Watermark()
+    mark.add(5)
+    with pytest.raises(ValueError, match="5"):
+        mark.add(5)
+
+
+def test_completion_after_a_partition_was_taken_away_commits_nothing() -> None:
+    offsets = Offsets()
+    late = offsets.add(P, 0)
+    offsets.drop([P])
+    again = offsets.add(P, 0)
+    late()
+    assert offsets.committable(P) is None
+    again()
+    assert offsets.take_news() == {P: 1}
+    assert offsets.take_news() == {}
+    offsets.retake({P: 1})
+    assert offsets.take_news() == {P: 1}

@@ -1,0 +1,1 @@
+"""OpenTelemetry set-up, attribute names and structured logs."""

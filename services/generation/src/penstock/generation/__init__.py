@@ -1,0 +1,1 @@
+"""Keeps the backends' continuous batches full and streams their text into the log."""

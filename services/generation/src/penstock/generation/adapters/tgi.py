@@ -1,0 +1,118 @@
+"""A backend that speaks Text Generation Inference's dialect, through huggingface-hub's client."""
+
+from collections.abc import AsyncGenerator
+
+import httpx2
+import msgspec
+from huggingface_hub import AsyncInferenceClient, set_async_client_factory
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    InferenceTimeoutError,
+    TextGenerationError,
+    ValidationError,
+)
+from huggingface_hub.inference._generated.types.text_generation import TextGenerationStreamOutput
+
+from penstock.generation.ports import BackendFailed, BackendRefused, End, Token
+from penstock.messages.chat import Sampling
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 60.0  # between two tokens, or before the first
+
+
+class _Info(msgspec.Struct):
+    max_concurrent_requests: int
+
+
+class SharedTransport(httpx2.AsyncBaseTransport):
+    """One connection pool under many short-lived clients, whose closing it outlives.
+
+    The hub's client keeps every response open until the client itself is closed, so each request has a
+    client of its own; only that frees the backend's slot when a stream is given up.
+    """
+
+    def __init__(self) -> None:
+        self._transport = httpx2.AsyncHTTPTransport(
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64)
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        return await self._transport.handle_async_request(request)
+
+    async def close_for_good(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+
+def use_transport(transport: SharedTransport) -> None:
+    """Make huggingface-hub's clients of this process use `transport`."""
+    set_async_client_factory(lambda: httpx2.AsyncClient(transport=transport, trust_env=False))
+
+
+class TgiBackend:
+    """Port: Backend. Needs `use_transport` first."""
+
+    def __init__(self, url: str, transport: SharedTransport) -> None:
+        self._url = url
+        self._client = httpx2.AsyncClient(transport=transport, trust_env=False, timeout=CONNECT_SECONDS)
+        self._slots = 0
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    async def check(self) -> None:
+        try:
+            response = await self._client.get(f"{self._url}/info")
+            response.raise_for_status()
+            self._slots = msgspec.json.decode(response.content, type=_Info).max_concurrent_requests
+        except (httpx2.HTTPError, msgspec.DecodeError):
+            self._slots = 0
+
+    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+        try:
+            async with AsyncInferenceClient(self._url, timeout=READ_SECONDS) as client:
+                outputs = await client.text_generation(
+                    prompt, stream=True, details=True, **_parameters(sampling)
+                )
+                async for output in outputs:
+                    yield _token(output)
+                    if output.details is not None:
+                        yield _end(output)
+                        return
+        except ValidationError as error:
+            raise BackendRefused(str(error)) from error
+        except (TextGenerationError, InferenceTimeoutError, httpx2.HTTPError) as error:
+            raise BackendFailed(f"{type(error).__name__}: {error}") from error
+        except HfHubHTTPError as error:
+            refused = 400 <= error.response.status_code < 500 and error.response.status_code != 429
+            raise (BackendRefused if refused else BackendFailed)(str(error)) from error
+
+
+def _parameters(sampling: Sampling) -> dict[str, object]:
+    """Return TGI's parameters: no temperature, or 0, is greedy; top_p of 1 means none and is left out."""
+    greedy = not sampling.temperature
+    return {
+        "max_new_tokens": sampling.max_tokens,
+        "do_sample": not greedy,
+        "temperature": None if greedy else sampling.temperature,
+        "top_p": None if greedy or sampling.top_p == 1 else sampling.top_p,
+        "frequency_penalty": sampling.frequency_penalty or None,
+        "seed": sampling.seed,
+        "stop": list(sampling.stop) or None,
+        "return_full_text": False,
+    }
+
+
+def _token(output: TextGenerationStreamOutput) -> Token:
+    return Token("" if output.token.special else output.token.text)
+
+
+def _end(output: TextGenerationStreamOutput) -> End:
+    assert output.details is not None  # noqa: S101  # the caller looked
+    length = output.details.finish_reason == "length"
+    return End("length" if length else "stop", output.details.generated_tokens)

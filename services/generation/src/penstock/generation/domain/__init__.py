@@ -1,0 +1,1 @@
+"""Rules of generation that need no backend."""

@@ -1,0 +1,1 @@
+"""Turns generated text into the visible, cited answer."""

@@ -1,0 +1,95 @@
+"""Postprocessing: generated text becomes the visible, cited answer.
+
+Pure and deterministic: the same events give the same answer, so a restart may read them again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from penstock.messages.chat import (
+    AnswerCompleted,
+    AnswerStarted,
+    AnswerText,
+    GenerationFinished,
+    GenerationStarted,
+    Passage,
+    RequestFailed,
+    TextGenerated,
+    UsageRecorded,
+)
+from penstock.messages.event import Event
+from penstock.messages.topics import CHAT_RESPONSES, USAGE_RECORDED
+from penstock.postprocessing.domain.citations import cite
+from penstock.streaming.errors import PermanentError
+from penstock.streaming.stage import Outgoing, Received, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An open answer: the model's text so far, and how much white space at its start is not shown."""
+
+    model: str
+    passages: tuple[Passage, ...]
+    text: str = ""
+    hidden: int = 0
+
+    @property
+    def visible(self) -> str:
+        """Return what clients see."""
+        return self.text[self.hidden :]
+
+
+AnswerStep: TypeAlias = Step[Answer]
+
+
+def postprocess(answer: Answer | None, received: Received[Event]) -> AnswerStep:
+    """Fold one event of chat.generated into an answer."""
+    match received.event:
+        case GenerationStarted() as started:
+            return _start(answer, started)
+        case RequestFailed() as failed:
+            return Step(None, [Outgoing(CHAT_RESPONSES, failed)])
+        case TextGenerated() as piece if answer is not None:
+            return _extend(answer, piece)
+        case GenerationFinished() as finished if answer is not None:
+            return _finish(answer, finished, received.envelope.subject)
+        case _:  # the rest of an answer that was ended before a restart
+            return Step(None)
+
+
+def _start(answer: Answer | None, started: GenerationStarted) -> AnswerStep:
+    if answer is not None:  # generated again after a crash: the text is compared by its positions
+        return Step(answer)
+    fresh = Answer(started.model, started.passages)
+    return Step(fresh, [Outgoing(CHAT_RESPONSES, AnswerStarted(model=started.model))])
+
+
+def _extend(answer: Answer, piece: TextGenerated) -> AnswerStep:
+    """Take what is new of a piece; a repetition or overlap is dropped."""
+    known = len(answer.text)
+    if piece.start > known:
+        raise PermanentError("text_missing", f"Text from {known} to {piece.start} of the answer is missing.")
+    fresh = piece.text[known - piece.start :]
+    if not fresh:
+        return Step(answer)
+    text = answer.text + fresh
+    hidden = answer.hidden if answer.visible else len(text) - len(text.lstrip())
+    after = replace(answer, text=text, hidden=hidden)
+    start = len(answer.visible)
+    shown = after.visible[start:]
+    return Step(after, [Outgoing(CHAT_RESPONSES, AnswerText(start=start, text=shown))] if shown else [])
+
+
+def _finish(answer: Answer, finished: GenerationFinished, request_id: str) -> AnswerStep:
+    if finished.length != len(answer.text):
+        raise PermanentError(
+            "text_missing", f"The answer has {len(answer.text)} characters, not {finished.length}."
+        )
+    completed = AnswerCompleted(
+        length=len(answer.visible),
+        finish_reason=finished.finish_reason,
+        usage=finished.usage,
+        citations=cite(answer.visible, answer.passages),
+    )
+    used = UsageRecorded(request_id=request_id, model=answer.model, usage=finished.usage)
+    return Step(None, [Outgoing(CHAT_RESPONSES, completed), Outgoing(USAGE_RECORDED, used)])

@@ -1,0 +1,25 @@
+"""Start the postprocessing service."""
+
+from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
+from penstock.postprocessing.handler import postprocess
+from penstock.streaming import worker
+from penstock.streaming.stage import Fold, Stage
+from penstock.telemetry.readiness import Readiness
+from penstock.telemetry.setup import set_up
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = worker.WorkerSettings()
+    set_up("postprocessing")
+    worker.run(_run(settings))
+
+
+async def _run(settings: worker.WorkerSettings) -> None:
+    stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(postprocess), CHAT_RESPONSES)
+    readiness = Readiness(worker.KAFKA)
+    await worker.serve([stage], settings, readiness, worker.stop_on_signals())
+
+
+if __name__ == "__main__":
+    main()

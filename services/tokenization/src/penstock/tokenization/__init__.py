@@ -1,0 +1,1 @@
+"""Counts tokens, trims history, works out the passage budget."""

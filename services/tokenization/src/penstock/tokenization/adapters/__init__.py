@@ -1,0 +1,1 @@
+"""Outside libraries stand here only."""

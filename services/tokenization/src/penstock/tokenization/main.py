@@ -1,0 +1,50 @@
+"""Start the tokenization service."""
+
+import asyncio
+
+import httpx2
+
+from penstock.messages.backends import parse_backends
+from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from penstock.streaming import worker
+from penstock.streaming.errors import HandlerError
+from penstock.streaming.stage import Each, Stage
+from penstock.telemetry.readiness import Readiness
+from penstock.telemetry.setup import set_up
+from penstock.tokenization.adapters.tgi import TgiModel
+from penstock.tokenization.handler import Policy, Tokenization
+from penstock.tokenization.settings import Settings
+
+BACKENDS = "backends"
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = Settings()
+    set_up("tokenization")
+    worker.run(_run(settings))
+
+
+async def _run(settings: Settings) -> None:
+    stop = worker.stop_on_signals()
+    readiness = Readiness(worker.KAFKA, BACKENDS)
+    urls = [backend.url for backend in parse_backends(settings.backends)]
+    async with httpx2.AsyncClient(timeout=10, trust_env=False) as client, asyncio.TaskGroup() as tasks:
+        model = TgiModel(client, urls)
+        tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))
+        tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
+        each = Each(tokenization.handle, lambda: settings.tokenization_concurrency)
+        stage = Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
+        await worker.serve([stage], settings, readiness, stop)
+
+
+async def _reason(model: TgiModel) -> str | None:
+    try:
+        await model.limits()
+    except HandlerError as error:
+        return error.message
+    return None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Settings of the tokenization service, from the environment."""
+
+from penstock.messages.backends import LOCAL
+from penstock.streaming.worker import WorkerSettings
+
+
+class Settings(WorkerSettings):
+    """`PENSTOCK_BACKENDS` and so on."""
+
+    backends: str = LOCAL
+    """Model servers, e.g. `tgi+http://host:port`, separated by commas."""
+    default_max_tokens: int = 512
+    """Length of an answer, in tokens, when the client does not say."""
+    passage_tokens: int = 768
+    """The most tokens of passages in one prompt."""
+    tokenization_concurrency: int = 32
+    """Requests handled at once."""
