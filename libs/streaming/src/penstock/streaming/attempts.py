@@ -42,7 +42,7 @@ async def attempt(
         return DeadlineExceeded()
     retries = AsyncRetrying(
         stop=stop_after_delay(retry_seconds),
-        wait=wait_exponential_jitter(initial=0.1, max=3, jitter=0.1),
+        wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
         retry=retry_if_exception_type(TransientError),
         reraise=True,
     )

@@ -80,7 +80,7 @@ class _Answer:
         """Yield visible text. Raises BackendRefused, or BackendFailed when repeating has not helped."""
         retries = AsyncRetrying(
             stop=stop_after_delay(self._retry_seconds),
-            wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
             retry=retry_if_exception_type(BackendFailed),
             reraise=True,
         )

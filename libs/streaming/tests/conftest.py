@@ -1,0 +1,77 @@
+"""Brokers for the suites of streaming: one in memory, one real Kafka."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from penstock.messages.topics import Topic
+from penstock.streaming.adapters import kafka
+from penstock.streaming.adapters.memory import MemoryBroker
+from penstock.streaming.admin import ensure_topics
+from penstock.streaming.ports import Committable, Consumer, Partition, Producer, Reader
+
+_numbers = itertools.count()
+
+
+@dataclass
+class Broker:
+    """What a test needs of either broker; everything opened is closed at the end of the test."""
+
+    producer: Callable[[], Awaitable[Producer]]
+    reader: Callable[[Sequence[Partition], Literal["beginning", "end"]], Awaitable[Reader]]
+    consumer: Callable[[str, Sequence[Topic], Committable], Awaitable[Consumer]]
+    make_topics: Callable[[Sequence[Topic]], Awaitable[None]]
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """Names that no other test uses: the real broker serves a whole session."""
+    return lambda name: f"{name}-{next(_numbers)}"
+
+
+@pytest.fixture(params=["memory", "kafka"])
+async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
+    if request.param == "memory":
+        yield _memory()
+        return
+    bootstrap: str = request.getfixturevalue("kafka_broker")
+    opened: list[Any] = []
+
+    async def keep(opening: Awaitable[Any]) -> Any:
+        opened.append(await opening)
+        return opened[-1]
+
+    async def make_topics(topics: Sequence[Topic]) -> None:
+        await ensure_topics(bootstrap, topics)
+
+    yield Broker(
+        producer=lambda: keep(kafka.open_producer(bootstrap)),
+        reader=lambda partitions, start: keep(kafka.open_reader(bootstrap, partitions, start)),
+        consumer=lambda group, topics, committable: keep(
+            kafka.open_consumer(bootstrap, group, [t.name for t in topics], committable, 2_000)
+        ),
+        make_topics=make_topics,
+    )
+    await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+
+
+def _memory() -> Broker:
+    brokers: list[MemoryBroker] = []
+
+    async def make_topics(topics: Sequence[Topic]) -> None:
+        brokers.append(MemoryBroker(topics))
+
+    async def producer() -> Producer:
+        return brokers[0].producer()
+
+    async def reader(partitions: Sequence[Partition], start: Literal["beginning", "end"]) -> Reader:
+        return brokers[0].reader(partitions, start)
+
+    async def consumer(group: str, topics: Sequence[Topic], committable: Committable) -> Consumer:
+        return brokers[0].consumer(group, [t.name for t in topics], committable)
+
+    return Broker(producer, reader, consumer, make_topics)

@@ -1,0 +1,148 @@
+"""What every broker behind the ports must do; tried on the one in memory and on real Kafka."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from penstock.messages.topics import Topic
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Record
+
+Unique = Callable[[str], str]
+HEADERS = [("ce_id", b"1"), ("odd", b"\xff\x00")]
+
+
+def nothing(_partition: Partition) -> None:
+    return None
+
+
+async def read(
+    poll: Callable[[], Awaitable[Sequence[Record]]], count: int, seconds: float = 15
+) -> list[Record]:
+    records: list[Record] = []
+    async with asyncio.timeout(seconds):
+        while len(records) < count:
+            records += await poll()
+    return records
+
+
+async def polled(consumer: Consumer) -> Sequence[Record]:
+    return (await consumer.poll(0.1)).records
+
+
+async def joined(*consumers: Consumer) -> None:
+    async with asyncio.timeout(15):
+        while not all(c.joined for c in consumers):
+            for consumer in consumers:
+                assert not (await consumer.poll(0.05)).records
+
+
+@pytest.fixture
+async def topic(broker: Any, unique: Unique) -> Topic:
+    topic = Topic(unique("conformance"), 4, ())
+    await broker.make_topics([topic])
+    return topic
+
+
+async def test_records_come_back_as_they_went(broker: Any, topic: Topic, unique: Unique) -> None:
+    producer = await broker.producer()
+    await producer.send(topic.name, b"k", b"v", HEADERS, 2)
+    await producer.send(topic.name, b"k", None, [], 2)
+    consumer = await broker.consumer(unique("g"), [topic], nothing)
+    first, second = await read(lambda: polled(consumer), 2)
+    assert (first.partition, first.offset, first.key, first.value) == (
+        Partition(topic.name, 2),
+        0,
+        b"k",
+        b"v",
+    )
+    assert list(first.headers) == HEADERS
+    assert (second.offset, second.value) == (1, None)
+
+
+async def test_one_key_keeps_its_partition_and_order(broker: Any, topic: Topic, unique: Unique) -> None:
+    producer = await broker.producer()
+    acks = [producer.send(topic.name, b"key-%d" % (i % 3), b"%d" % i, []) for i in range(60)]
+    await asyncio.gather(*acks)
+    consumer = await broker.consumer(unique("g"), [topic], nothing)
+    records = await read(lambda: polled(consumer), 60)
+    for k in range(3):
+        mine = [r for r in records if r.key == b"key-%d" % k]
+        assert len({r.partition for r in mine}) == 1
+        assert [int(r.value or b"") for r in mine] == list(range(k, 60, 3))
+
+
+async def test_a_reader_from_the_end_sees_only_what_comes_later(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    await producer.send(topic.name, b"k", b"before", [], 1)
+    reader = await broker.reader([Partition(topic.name, 1)], "end")
+    whole = await broker.reader([Partition(topic.name, 1)], "beginning")
+    await producer.send(topic.name, b"k", b"after", [], 1)
+    await producer.send(topic.name, b"k", b"elsewhere", [], 0)
+    assert [r.value for r in await read(lambda: reader.poll(0.1), 1)] == [b"after"]
+    assert [r.value for r in await read(lambda: whole.poll(0.1), 2)] == [b"before", b"after"]
+    assert await reader.poll(0.05) == []
+
+
+async def test_a_new_member_goes_on_at_the_commit(broker: Any, topic: Topic, unique: Unique) -> None:
+    producer = await broker.producer()
+    for i in range(5):
+        await producer.send(topic.name, b"k", b"%d" % i, [], 3)
+    group = unique("g")
+    first = await broker.consumer(group, [topic], nothing)
+    assert len(await read(lambda: polled(first), 5)) == 5
+    await first.commit({Partition(topic.name, 3): 3})
+    await first.close()
+    second = await broker.consumer(group, [topic], nothing)
+    assert [r.value for r in await read(lambda: polled(second), 2)] == [b"3", b"4"]
+
+
+async def test_a_paused_consumer_reads_nothing_until_resumed(
+    broker: Any, topic: Topic, unique: Unique
+) -> None:
+    producer = await broker.producer()
+    consumer = await broker.consumer(unique("g"), [topic], nothing)
+    await joined(consumer)
+    await consumer.pause()
+    await consumer.poll(0.01)
+    await producer.send(topic.name, b"k", b"v", [])
+    for _ in range(5):
+        assert not (await consumer.poll(0.1)).records
+    await consumer.resume()
+    assert len(await read(lambda: polled(consumer), 1)) == 1
+
+
+async def test_a_second_member_takes_over_a_share_where_the_first_left_off(
+    broker: Any, topic: Topic, unique: Unique
+) -> None:
+    producer = await broker.producer()
+    group = unique("g")
+    done: dict[Partition, int] = {}
+    first = await broker.consumer(group, [topic], done.get)
+    await joined(first)
+    for number in range(4):
+        await producer.send(topic.name, b"k", b"old", [], number)
+    for record in await read(lambda: polled(first), 4):
+        done[record.partition] = record.offset + 1  # handled, and only committed by the rebalance
+    second = await broker.consumer(group, [topic], nothing)
+    revoked: set[Partition] = set()
+    async with asyncio.timeout(20):
+        while not (revoked and second.joined):
+            revoked |= (await first.poll(0.05)).revoked
+            assert not (await second.poll(0.05)).records
+    for number in range(4):
+        await producer.send(topic.name, b"k", b"new", [], number)
+    seen: dict[Partition, bytes | None] = {}
+    async with asyncio.timeout(20):
+        while len(seen) < 4:
+            mine, others = await polled(first), await polled(second)
+            assert {r.partition for r in others} <= revoked
+            seen |= {r.partition: r.value for r in [*mine, *others]}
+    assert set(seen.values()) == {b"new"}
+
+
+async def test_a_topic_that_does_not_stand_is_an_error(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    with pytest.raises(BrokerError):
+        await producer.send(f"{topic.name}-not", b"k", b"v", [])

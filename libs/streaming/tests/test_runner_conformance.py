@@ -1,0 +1,353 @@
+"""What the runner does with records, whatever the broker: tried in memory and on real Kafka."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from penstock.messages.chat import (
+    AnswerStarted,
+    ChatRequested,
+    Message,
+    RequestFailed,
+    Sampling,
+    TextGenerated,
+)
+from penstock.messages.envelope import Envelope, from_headers
+from penstock.messages.event import Event
+from penstock.messages.topics import Topic
+from penstock.streaming import records
+from penstock.streaming.errors import PermanentError, TransientError
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.ports import Partition, Producer, Reader, Record
+from penstock.streaming.runner import Runner, unix_ms
+from penstock.streaming.stage import Batch, Caused, Each, Fold, Outgoing, Received, Stage, Step
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+Handler = Callable[[Received[Event]], AsyncGenerator[Outgoing, None]]
+
+
+def question(text: str) -> ChatRequested:
+    return ChatRequested(model="m", messages=(Message(role="user", content=text),), sampling=Sampling())
+
+
+def envelope(subject: str, event: type[Event] = ChatRequested, deadline_ms: int = 0) -> Envelope:
+    return Envelope(
+        id=f"id-{subject}",
+        type=event.TYPE,
+        source="/test",
+        time_ms=unix_ms(),
+        subject=subject,
+        tenant="acme",
+        reply_partition=1,
+        deadline_ms=deadline_ms,
+        traceparent=TRACE,
+    )
+
+
+@dataclass
+class Line:
+    """One stage between two topics of its own, with dead letters."""
+
+    broker: Any
+    source: Topic
+    target: Topic
+    group: str
+    producer: Producer
+    results: Reader
+    dead: Reader
+
+    async def send(self, subject: str, event: Event | None = None, deadline_ms: int = 0) -> None:
+        event = event or question(subject)
+        await records.send(self.producer, self.source, envelope(subject, type(event), deadline_ms), event)
+
+    @asynccontextmanager
+    async def running(self, processing: Each | Batch | Fold[Any]) -> AsyncIterator[Offsets]:
+        """Run the stage; at the end stop and drain it."""
+        stage = Stage(self.group, (self.source,), processing, self.target)
+        offsets, stop = Offsets(), asyncio.Event()
+        consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
+        task = asyncio.create_task(Runner(stage, consumer, self.producer, offsets).run(stop))
+        try:
+            yield offsets
+        finally:
+            stop.set()
+            await asyncio.wait_for(task, 15)
+
+    async def read(self, count: int, reader: Reader | None = None) -> list[Record]:
+        found: list[Record] = []
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                found += await (reader or self.results).poll(0.1)
+        return found
+
+    async def events(self, count: int) -> list[Received[Event]]:
+        return [records.decode(record, self.target) for record in await self.read(count)]
+
+
+@pytest.fixture
+async def line(broker: Any, unique: Callable[[str], str]) -> Line:
+    source = Topic(unique("in"), 2, (ChatRequested, TextGenerated))
+    target = Topic(unique("out"), 2, (AnswerStarted, RequestFailed))
+    await broker.make_topics([source, target])
+    results = await broker.reader([Partition(target.name, n) for n in range(2)], "beginning")
+    dead = await broker.reader([Partition(source.dlq, 0)], "beginning")
+    return Line(broker, source, target, unique("group"), await broker.producer(), results, dead)
+
+
+def echo(line: Line) -> Handler:
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
+
+    return handle
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(15):
+        while not condition():  # noqa: ASYNC110  # what it waits for has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_an_event_is_handled_and_what_it_caused_carries_its_headers(line: Line) -> None:
+    deadline = unix_ms() + 60_000
+    async with line.running(Each(echo(line), lambda: 4)):
+        await line.send("r1", deadline_ms=deadline)
+        [received] = await line.events(1)
+    assert received.event == AnswerStarted(model="r1")
+    carried = received.envelope
+    assert (carried.subject, carried.tenant, carried.reply_partition) == ("r1", "acme", 1)
+    assert (carried.deadline_ms, carried.source) == (deadline, f"/penstock/{line.group}")
+    assert carried.traceparent.split("-")[1] == TRACE.split("-")[1]
+
+
+async def test_a_repetition_gives_the_same_event_id(line: Line) -> None:
+    async with line.running(Each(echo(line), lambda: 4)):
+        await line.send("r1")
+        await line.send("r1")
+        first, second = await line.events(2)
+    assert first.envelope.id == second.envelope.id
+
+
+async def test_late_work_holds_the_commit_back_and_early_work_overtakes_it(line: Line) -> None:
+    gate = asyncio.Event()
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        if received.envelope.subject == "slow":
+            await gate.wait()
+        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
+
+    async with line.running(Each(handle, lambda: 8)) as offsets:
+        event = question("x")
+        for subject in ("slow", "quick"):
+            headers = records.to_headers(envelope(subject))
+            await line.producer.send(line.source.name, b"k", records.codec.encode(event), headers, 0)
+        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="quick")]
+        assert offsets.committable(Partition(line.source.name, 0)) is None
+        gate.set()
+        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="slow")]
+        await until(lambda: offsets.committable(Partition(line.source.name, 0)) == 2)
+
+
+async def test_never_more_at_once_than_allowed_and_nothing_lost(line: Line) -> None:
+    running, most = 0, 0
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.005)
+        running -= 1
+        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
+
+    for number in range(40):
+        await line.send(f"r{number}")
+    async with line.running(Each(handle, lambda: 3)):
+        done = {r.envelope.subject for r in await line.events(40)}
+    assert most == 3
+    assert done == {f"r{number}" for number in range(40)}
+
+
+@pytest.mark.parametrize("body", [b"\x00\xff no event", b"{}", b"", None])
+async def test_bytes_that_are_no_event_are_buried_and_the_stage_goes_on(
+    line: Line, body: bytes | None
+) -> None:
+    async with line.running(Each(echo(line), lambda: 4)):
+        await line.producer.send(line.source.name, b"k", body, [("mine", b"1")], 0)
+        await line.send("after")
+        [record] = await line.read(1, line.dead)
+        [received] = await line.events(1)
+    assert received.envelope.subject == "after"
+    headers = dict(record.headers)
+    assert (record.key, record.value or None) == (b"k", body or None)
+    assert headers["mine"] == b"1"
+    assert (headers["dlq_topic"], headers["dlq_partition"], headers["dlq_offset"]) == (
+        line.source.name.encode(),
+        b"0",
+        b"0",
+    )
+    assert b"ce_specversion" in headers["dlq_error"]
+
+
+async def test_an_unreadable_body_fails_its_request_at_once(line: Line) -> None:
+    async with line.running(Each(echo(line), lambda: 4)):
+        await line.producer.send(line.source.name, b"k", b"{not json", records.to_headers(envelope("bad")))
+        [received] = await line.events(1)
+        [buried] = await line.read(1, line.dead)
+    assert isinstance(received.event, RequestFailed)
+    assert (received.event.code, received.envelope.subject) == ("invalid_event", "bad")
+    assert from_headers(buried.headers).subject == "bad"
+
+
+async def test_a_transient_error_is_repeated(line: Line) -> None:
+    calls: list[str] = []
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        calls.append(received.envelope.subject)
+        if len(calls) < 3:
+            raise TransientError("busy", "try again")
+        yield Outgoing(line.target, AnswerStarted(model="m"))
+
+    async with line.running(Each(handle, lambda: 4)):
+        await line.send("r1")
+        [received] = await line.events(1)
+    assert isinstance(received.event, AnswerStarted)
+    assert calls == ["r1"] * 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [(PermanentError("no_way", "never", 502), "no_way", 502), (KeyError("bug"), "internal_error", 500)],
+)
+async def test_a_permanent_error_or_a_fault_fails_the_request_and_buries_the_record(
+    line: Line, error: Exception, code: str, status: int
+) -> None:
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        if received.envelope.subject == "bad":
+            raise error
+        yield Outgoing(line.target, AnswerStarted(model="m"))
+
+    async with line.running(Each(handle, lambda: 1)):
+        await line.send("bad")
+        await line.send("good")
+        outcome = {r.envelope.subject: r.event for r in await line.events(2)}
+        [buried] = await line.read(1, line.dead)
+    failed = outcome["bad"]
+    assert isinstance(failed, RequestFailed)
+    assert (failed.code, failed.status, failed.stage) == (code, status, line.group)
+    assert isinstance(outcome["good"], AnswerStarted)
+    assert code.encode() in dict(buried.headers)["dlq_error"]
+
+
+async def test_past_its_deadline_a_request_is_not_handled_or_is_broken_off(line: Line) -> None:
+    handled: list[str] = []
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        handled.append(received.envelope.subject)
+        await asyncio.sleep(60)
+        yield Outgoing(line.target, AnswerStarted(model="m"))
+
+    async with line.running(Each(handle, lambda: 4)):
+        await line.send("over", deadline_ms=unix_ms() - 1)
+        await line.send("soon", deadline_ms=unix_ms() + 700)
+        outcome = {r.envelope.subject: r.event for r in await line.events(2)}
+    assert handled == ["soon"]
+    for event in outcome.values():
+        assert isinstance(event, RequestFailed)
+        assert (event.code, event.status) == ("deadline_exceeded", 504)
+    assert not await line.dead.poll(0.1)
+
+
+async def test_stopping_finishes_what_runs_and_leaves_the_rest_to_the_next(line: Line) -> None:
+    started = asyncio.Event()
+
+    async def slowly(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        started.set()
+        await asyncio.sleep(0.3)
+        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
+
+    for number in range(5):
+        await line.send(f"r{number}")
+    async with line.running(Each(slowly, lambda: 1)):
+        await started.wait()
+    first = await line.events(1)
+    async with line.running(Each(echo(line), lambda: 4)):
+        rest = await line.events(4)
+        await asyncio.sleep(0.3)
+        assert not await line.results.poll(0.05)
+    assert {r.envelope.subject for r in first + rest} == {f"r{number}" for number in range(5)}
+
+
+async def test_a_batch_is_handled_together_and_only_its_faulty_record_is_lost(line: Line) -> None:
+    sizes: list[int] = []
+
+    async def handle(batch: Sequence[Received[Event]]) -> Sequence[Caused]:
+        sizes.append(len(batch))
+        if any(r.envelope.subject == "bad" for r in batch):
+            raise PermanentError("no_way", "never")
+        return [Caused(r, Outgoing(line.target, AnswerStarted(model="m"))) for r in batch]
+
+    for subject in ("a", "b", "bad", "c"):
+        await line.send(subject)
+    async with line.running(Batch(handle, size=10)) as offsets:
+        outcome = {r.envelope.subject: r.event for r in await line.events(4)}
+        await until(lambda: offsets.in_flight == 0)
+    assert {s for s, e in outcome.items() if isinstance(e, AnswerStarted)} == {"a", "b", "c"}
+    assert isinstance(outcome["bad"], RequestFailed)
+    assert max(sizes) > 1
+    assert len(await line.read(1, line.dead)) == 1
+
+
+def folded(line: Line) -> Fold[str]:
+    """Joins texts until one is '.', and then answers with all of them."""
+
+    def handle(state: str | None, received: Received[Event]) -> Step[str]:
+        event = received.event
+        assert isinstance(event, TextGenerated)
+        if state is None and event.start > 0:
+            return Step(None)
+        if event.text == "!":
+            raise PermanentError("no_way", "never")
+        if event.text == ".":
+            return Step(None, [Outgoing(line.target, AnswerStarted(model=state or "?"))])
+        return Step((state or "") + event.text)
+
+    return Fold(handle)
+
+
+async def test_a_subject_commits_at_its_end_and_a_restart_reads_it_again(line: Line) -> None:
+    async with line.running(folded(line)) as offsets:
+        await line.send("x", TextGenerated(start=0, text="a"))
+        await line.send("x", TextGenerated(start=1, text="b"))
+        await until(lambda: offsets.in_flight == 2)
+    async with line.running(folded(line)) as offsets:
+        await line.send("x", TextGenerated(start=2, text="."))
+        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="ab")]
+        await until(lambda: offsets.in_flight == 0)
+    async with line.running(folded(line)) as offsets:
+        await line.send("y", TextGenerated(start=7, text="rest of what ended before"))
+        await until(lambda: any(offsets.committable(Partition(line.source.name, n)) for n in range(2)))
+    assert not await line.results.poll(0.1)
+
+
+async def test_a_subject_that_fails_or_never_ends_is_told_so(line: Line) -> None:
+    async with line.running(folded(line)) as offsets:
+        await line.send("bad", TextGenerated(start=0, text="a"))
+        await line.send("bad", TextGenerated(start=1, text="!"))
+        await line.send("endless", TextGenerated(start=0, text="a"), deadline_ms=unix_ms() - 1_500)
+        await line.send("unreadable", TextGenerated(start=0, text="a"))
+        headers = records.to_headers(envelope("unreadable", TextGenerated))
+        await line.producer.send(line.source.name, b"unreadable", b"\xff", headers)
+        outcome = {r.envelope.subject: r.event for r in await line.events(3)}
+        await until(lambda: offsets.in_flight == 0)
+    codes = {s: e.code for s, e in outcome.items() if isinstance(e, RequestFailed)}
+    assert codes == {"bad": "no_way", "endless": "deadline_exceeded", "unreadable": "invalid_event"}
+
+
+async def test_nothing_is_lost_or_doubled_with_thousands_in_flight(line: Line) -> None:
+    async with line.running(Each(echo(line), lambda: 64)):
+        await asyncio.gather(*(line.send(f"r{number}") for number in range(2_000)))
+        subjects = [r.envelope.subject for r in await line.events(2_000)]
+    assert len(subjects) == len(set(subjects)) == 2_000
