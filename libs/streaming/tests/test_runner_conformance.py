@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from penstock.messages import codec
 from penstock.messages.chat import (
     AnswerStarted,
     ChatRequested,
@@ -16,7 +17,7 @@ from penstock.messages.chat import (
     Sampling,
     TextGenerated,
 )
-from penstock.messages.envelope import Envelope, from_headers
+from penstock.messages.envelope import Envelope, from_headers, to_headers
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming import records
@@ -142,8 +143,8 @@ async def test_late_work_holds_the_commit_back_and_early_work_overtakes_it(line:
     async with line.running(Each(handle, lambda: 8)) as offsets:
         event = question("x")
         for subject in ("slow", "quick"):
-            headers = records.to_headers(envelope(subject))
-            await line.producer.send(line.source.name, b"k", records.codec.encode(event), headers, 0)
+            headers = to_headers(envelope(subject))
+            await line.producer.send(line.source.name, b"k", codec.encode(event), headers, 0)
         assert [r.event for r in await line.events(1)] == [AnswerStarted(model="quick")]
         assert offsets.committable(Partition(line.source.name, 0)) is None
         gate.set()
@@ -193,7 +194,7 @@ async def test_bytes_that_are_no_event_are_buried_and_the_stage_goes_on(
 
 async def test_an_unreadable_body_fails_its_request_at_once(line: Line) -> None:
     async with line.running(Each(echo(line), lambda: 4)):
-        await line.producer.send(line.source.name, b"k", b"{not json", records.to_headers(envelope("bad")))
+        await line.producer.send(line.source.name, b"k", b"{not json", to_headers(envelope("bad")))
         [received] = await line.events(1)
         [buried] = await line.read(1, line.dead)
     assert isinstance(received.event, RequestFailed)
@@ -338,7 +339,7 @@ async def test_a_subject_that_fails_or_never_ends_is_told_so(line: Line) -> None
         await line.send("bad", TextGenerated(start=1, text="!"))
         await line.send("endless", TextGenerated(start=0, text="a"), deadline_ms=unix_ms() - 1_500)
         await line.send("unreadable", TextGenerated(start=0, text="a"))
-        headers = records.to_headers(envelope("unreadable", TextGenerated))
+        headers = to_headers(envelope("unreadable", TextGenerated))
         await line.producer.send(line.source.name, b"unreadable", b"\xff", headers)
         outcome = {r.envelope.subject: r.event for r in await line.events(3)}
         await until(lambda: offsets.in_flight == 0)

@@ -94,15 +94,15 @@ async def test_an_answer_stands_in_the_log_from_start_to_finish() -> None:
     assert (finished.usage.prompt_tokens, finished.usage.completion_tokens) == (4, 3)
 
 
-async def test_passages_are_numbered_in_the_gap_and_kept_for_the_citations() -> None:
-    passage = Passage(document_id="d", title="Dams", start=0, end=5, text="Water\n", tokens=1)
+async def test_passages_stand_before_the_question_best_last_and_are_kept_for_the_citations() -> None:
+    best = Passage(document_id="d", title="Dams", start=0, end=6, text="Water\n", tokens=1)
+    other = Passage(document_id="e", title="Grids", start=0, end=6, text="Wires\n", tokens=1)
     backend = ScriptedBackend(HELLO)
-    events = await run(backend, received=request(passages=(passage,)))
+    events = await run(backend, received=request(passages=(best, other)))
     prompt = backend.asked[0][0]
-    assert prompt.startswith("<user>")
-    assert prompt.endswith("Question: Why?<bot>")
-    assert "[1] Dams\nWater\n" in prompt
-    assert events[0] == GenerationStarted(model="m", passages=(passage,))
+    assert prompt.startswith("<user>[2] Grids\nWires\n\n[1] Dams\nWater\n\n")
+    assert prompt.endswith(": Why?<bot>")
+    assert events[0] == GenerationStarted(model="m", passages=(best, other))
 
 
 async def test_without_passages_the_prompt_is_the_plain_conversation() -> None:
@@ -112,7 +112,7 @@ async def test_without_passages_the_prompt_is_the_plain_conversation() -> None:
 
 
 async def test_an_answer_that_breaks_off_is_continued_from_its_text() -> None:
-    broken = [Token("Hel"), BackendFailed("gone")]
+    broken: Script = [Token("Hel"), BackendFailed("gone")]
     backend = ScriptedBackend(broken, [Token("lo"), End("length", 1)])
     events = await run(backend)
     assert text_of(events) == "Hello"
@@ -155,7 +155,7 @@ async def test_backends_that_stay_away_fail_the_request_in_the_end() -> None:
 
 
 async def test_a_stop_sequence_is_not_shown_even_when_it_comes_in_pieces() -> None:
-    script = [Token("One. S"), Token("TO"), Token("P"), End("stop", 3)]
+    script: Script = [Token("One. S"), Token("TO"), Token("P"), End("stop", 3)]
     events = await run(ScriptedBackend(script), received=request(Sampling(max_tokens=9, stop=("STOP",))))
     assert text_of(events) == "One. "
     finished = events[-1]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from penstock.generation.domain.gather import gather
 from penstock.generation.domain.stop import StopFilter
 
-
 pieces_of_text = st.lists(st.text(alphabet="abST", max_size=5), max_size=12)
 stop_sequences = st.text(alphabet="abST", min_size=1, max_size=4)
 

@@ -11,7 +11,7 @@ class Settings(WorkerSettings):
     """Model servers, e.g. `tgi+http://host:port`, separated by commas."""
     default_max_tokens: int = 512
     """Length of an answer, in tokens, when the client does not say."""
-    passage_tokens: int = 768
+    passage_tokens: int = 512
     """The most tokens of passages in one prompt."""
     tokenization_concurrency: int = 32
     """Requests handled at once."""

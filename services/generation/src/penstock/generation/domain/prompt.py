@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from penstock.messages.chat import ChatRetrieved, Passage
 
-_INTRODUCTION = (
-    "Answer the question with the help of these passages. Name the passages you use, like [1].\n\n"
-)
-_QUESTION = "Question: "
+_QUESTION = "Based on the text above, answer briefly: "
 
 
 def render(request: ChatRetrieved) -> str:
-    """Return the whole prompt. Without passages it is the plain conversation."""
+    """Return the whole prompt. Without passages it is the plain conversation.
+
+    The best passage stands last, next to the question: a small model attends most to what is near. Each
+    carries the number by which an answer may name it.
+    """
     return request.prompt_before + _passages(request.passages) + request.prompt_after
 
 
@@ -22,4 +23,4 @@ def _passages(passages: Sequence[Passage]) -> str:
         f"[{number}] {passage.title}\n{passage.text.strip()}\n\n"
         for number, passage in enumerate(passages, 1)
     ]
-    return _INTRODUCTION + "".join(blocks) + _QUESTION
+    return "".join(reversed(blocks)) + _QUESTION
