@@ -1,0 +1,88 @@
+# Penstock: `make help` lists the targets. Everything is installed below .venv/ and .cache/.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# The first Python that is new enough; `make PYTHON=… run` names another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && exit; done; echo python3)
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+MEMBER_DIRS := $(patsubst %/pyproject.toml,%,$(MEMBERS))
+CHECKED := $(wildcard $(addsuffix /src,$(MEMBER_DIRS))) $(wildcard conftest.py contracts e2e)
+# Runs on a bare Python, before anything is installed.
+JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
+UV_VERSION := 0.13.9
+export UV_NO_PROGRESS := 1
+
+.PHONY: help run stop test check bench contracts setup kafka lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: ## Set up, start everything, ingest e2e/sample, ask one question (ONCE=1: then stop)
+	@$(MAKE) --no-print-directory prepared
+	@exec $(BIN)/penstock demo $(if $(filter-out 0,$(ONCE)),--once)
+
+stop: ## Stop the stack that runs here
+	@if [ -x $(BIN)/penstock ]; then $(BIN)/penstock down; else echo "No stack runs here."; fi
+
+test: ## Set up, check, and run all tests
+	@$(MAKE) --no-print-directory prepared
+	@$(MAKE) --no-print-directory check
+	@echo "==> Tests"
+	@$(BIN)/pytest
+
+check: setup ## Format, lint, types, import rules, contracts
+	@echo "==> Format and lint"
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/ruff check --quiet .
+	@echo "==> Types"
+	@$(BIN)/mypy $(CHECKED)
+	@echo "==> Import rules"
+	@$(BIN)/lint-imports --no-logo
+	@echo "==> Contracts"
+	@$(BIN)/python contracts/render.py --check
+
+bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/python e2e/bench
+
+contracts: setup ## Render contracts/ from the types and the apps
+	@$(BIN)/python contracts/render.py
+
+# What is missing on this machine is said before anything is fetched; then both fetch at once.
+.PHONY: prepared
+prepared:
+	@$(JARS) --check
+	@$(MAKE) --no-print-directory -j2 setup kafka
+
+kafka: ## Fetch Kafka's jars with Maven, unless PENSTOCK_KAFKA names a running Kafka
+	@$(JARS)
+
+clean: stop ## Stop, and remove everything that was installed, fetched or stored here
+	@echo "==> Removing .venv .cache .penstock and the tools' caches"
+	@rm -rf $(VENV) .cache .penstock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+setup: $(VENV)/.installed ## Create .venv from the lock file and install every member into it
+	@:
+
+$(BIN)/uv:
+	@echo "==> Python environment in $(VENV)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Penstock needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.installed: $(BIN)/uv requirements.lock $(MEMBERS)
+	@echo "==> Locked dependencies (requirements.lock, hashes checked)"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	@echo "==> Penstock's own packages"
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ,$(MEMBER_DIRS))
+	@touch $@
+
+lock: $(BIN)/uv ## Resolve requirements.lock again from every pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	  $(addprefix --no-emit-package penstock-,$(notdir $(MEMBER_DIRS))) \
+	  pyproject.toml $(MEMBERS) -o requirements.lock

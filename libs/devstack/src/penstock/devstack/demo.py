@@ -1,0 +1,70 @@
+"""The first look: ingest the sample documents, ask one question, say how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+
+from penstock.devstack.errors import DevstackError
+from penstock.devstack.root import find_root
+from penstock.devstack.run import Running
+from penstock.devstack.state import StateDir
+from penstock.devstack.talk import ask_aloud, ingest_aloud, read_key
+
+QUESTION = "What is continuous batching?"
+_MAX_TOKENS = 96
+
+_HOW_TO_GO_ON = """\
+Ask again:        {penstock} ask "What is a dead letter?"
+Your documents:   {penstock} ingest PATH
+API:              {gateway}/v1  (key in {key})
+
+curl -N {gateway}/v1/chat/completions \\
+  -H "Authorization: Bearer $(cat {key})" -H "Content-Type: application/json" \\
+  -d '{{"model": "{model}", "stream": true, "messages": [{{"role": "user", "content": "{question}"}}]}}'
+
+from openai import OpenAI
+client = OpenAI(base_url="{gateway}/v1", api_key=open("{key}").read().strip())
+for chunk in client.chat.completions.create(
+    model="{model}", stream=True, messages=[{{"role": "user", "content": "{question}"}}]
+):
+    print(chunk.choices[0].delta.content or "" if chunk.choices else "", end="")
+"""
+
+
+async def demo(running: Running, state: StateDir, console: Console, within: float) -> str:
+    """Waits until the stack is ready, ``within`` so many seconds, and shows it at work.
+
+    Returns the name of the model that answered.
+    """
+    sample = find_root() / "e2e" / "sample"
+    if not sample.is_dir():
+        raise DevstackError(f"{sample} is missing: run this inside the Penstock checkout")
+    await running.supervisor.until_ready(within)
+    running.screen.settled()
+    gateway = running.addresses.gateway
+    console.print("==> Ingesting e2e/sample")
+    await ingest_aloud(console, sample, running.addresses.kafka, running.addresses.backends)
+    console.print(f"==> Asking: {QUESTION}", markup=False)
+    key = read_key(state)
+    return await ask_aloud(console, gateway, key, QUESTION, max_tokens=_MAX_TOKENS, temperature=0.0)
+
+
+def show_how_to_go_on(running: Running, state: StateDir, console: Console, model: str) -> None:
+    """Prints what to type next: the command, curl, and OpenAI's SDK."""
+    console.print("\n==> Penstock is up")
+    text = _HOW_TO_GO_ON.format(
+        penstock=_shown(find_root() / ".venv" / "bin" / "penstock"),
+        gateway=running.addresses.gateway,
+        key=_shown(state.api_key),
+        model=model,
+        question=QUESTION,
+    )
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    """The path as it is typed from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

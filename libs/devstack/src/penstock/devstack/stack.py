@@ -1,0 +1,151 @@
+"""Which processes a stack has, with which addresses, worked out from the settings."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from penstock.devstack.errors import DevstackError
+from penstock.devstack.jars import class_path, jars_folder
+from penstock.devstack.java import find_java
+from penstock.devstack.network import free_ports, listen_error, preferred_port
+from penstock.devstack.readiness import KafkaProbe, http_probe
+from penstock.devstack.root import find_root
+from penstock.devstack.service import ServiceSpec
+from penstock.devstack.settings import StackSettings
+from penstock.devstack.state import StateDir
+
+HOST = "127.0.0.1"
+KAFKA_PORT = 9092
+STAGES = ("tokenization", "retrieval", "generation", "postprocessing")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where everything of one stack listens; URLs and ``host:port`` as the services expect them."""
+
+    kafka: str
+    kafka_is_ours: bool
+    inference_port: int | None
+    backends: str
+    embeddings: str
+    gateway_host: str
+    gateway_port: int
+    health_ports: dict[str, int]
+
+    @property
+    def gateway(self) -> str:
+        """Base URL of the REST API for a client on this machine."""
+        everywhere = self.gateway_host in ("0.0.0.0", "::", "")  # noqa: S104 compared, not bound
+        host = HOST if everywhere else self.gateway_host
+        return f"http://[{host}]:{self.gateway_port}" if ":" in host else f"http://{host}:{self.gateway_port}"
+
+
+def choose_addresses(settings: StackSettings) -> Addresses:
+    """Picks the ports; DevstackError if the gateway's is taken or a setting cannot be read."""
+    gateway_free, inference, *health = free_ports(2 + len(STAGES))
+    port = settings.gateway_port or gateway_free
+    if not 0 < port < 65536:
+        raise DevstackError(f"PENSTOCK_GATEWAY_PORT is not a port: {port}")
+    problem = listen_error(port, settings.gateway_host)
+    if problem is not None and problem.errno == errno.EADDRINUSE:
+        raise DevstackError(
+            f"Port {port} on {settings.gateway_host} is taken: set PENSTOCK_GATEWAY_PORT (0 picks a free one)"
+        )
+    if problem is not None:
+        raise DevstackError(
+            f"The gateway cannot listen on {settings.gateway_host}:{port} ({problem.strerror}):"
+            " set PENSTOCK_GATEWAY_HOST and PENSTOCK_GATEWAY_PORT"
+        )
+    local = not (settings.backends and settings.embeddings)
+    return Addresses(
+        kafka=_checked_servers(settings.kafka) if settings.kafka else f"{HOST}:{preferred_port(KAFKA_PORT)}",
+        kafka_is_ours=settings.kafka is None,
+        inference_port=inference if local else None,
+        backends=settings.backends or f"tgi+http://{HOST}:{inference}",
+        embeddings=settings.embeddings or f"http://{HOST}:{inference}/tei",
+        gateway_host=settings.gateway_host,
+        gateway_port=port,
+        health_ports=dict(zip(STAGES, health, strict=True)),
+    )
+
+
+def plan_stack(
+    addresses: Addresses, state: StateDir, client: httpx2.AsyncClient, create_topics: Callable[[str], None]
+) -> list[ServiceSpec]:
+    """The processes of the stack in the order in which they are shown. Their logs start afresh."""
+    env = _environment(addresses, state)
+    specs = [_kafka(addresses, state, KafkaProbe(addresses.kafka, create_topics))]
+    if addresses.inference_port is not None:
+        url = f"http://{HOST}:{addresses.inference_port}"
+        specs.append(_service("inference", env, url, state, client, stop_last=True))
+    for name, port in addresses.health_ports.items():
+        own = env | {"PENSTOCK_HEALTH_PORT": str(port)}
+        specs.append(_service(name, own, f"http://{HOST}:{port}", state, client))
+    specs.append(_service("gateway", env, addresses.gateway, state, client))
+    return specs
+
+
+def _service(
+    name: str,
+    env: dict[str, str],
+    url: str,
+    state: StateDir,
+    client: httpx2.AsyncClient,
+    *,
+    stop_last: bool = False,
+) -> ServiceSpec:
+    return ServiceSpec(
+        name=name,
+        command=(
+            str(Path(sys.executable).with_name(f"penstock-{name}")),
+        ),  # its entry point, beside our Python
+        probe=http_probe(client, url),
+        log_file=state.fresh_log(name),
+        env=env,
+        stop_last=stop_last,
+    )
+
+
+def _kafka(addresses: Addresses, state: StateDir, probe: KafkaProbe) -> ServiceSpec:
+    if not addresses.kafka_is_ours:
+        return ServiceSpec("kafka", (), probe, state.log_file("kafka"))
+    find_java()  # one clear line now, not a crash loop later
+    class_path(jars_folder(find_root()))
+    log = state.fresh_log("kafka")
+    port = addresses.kafka.rpartition(":")[2]
+    module = (sys.executable, "-m", "penstock.devstack.kafka")
+    where = ("--dir", str(state.folder / "kafka"), "--port", port, "--log-file", str(log))
+    return ServiceSpec("kafka", module + where, probe, log, stop_last=True)
+
+
+def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
+    env = {
+        "PENSTOCK_STATE": str(state.folder),
+        "PENSTOCK_KAFKA": addresses.kafka,
+        "PENSTOCK_BACKENDS": addresses.backends,
+        "PENSTOCK_EMBEDDINGS": addresses.embeddings,
+        "PENSTOCK_GATEWAY_HOST": addresses.gateway_host,
+        "PENSTOCK_GATEWAY_PORT": str(addresses.gateway_port),
+        "PYTHONUNBUFFERED": "1",
+    }
+    if addresses.kafka_is_ours:
+        # Our broker allows it: a killed replica's partitions move after two seconds. A foreign one may not.
+        env["PENSTOCK_SESSION_TIMEOUT_MS"] = os.environ.get("PENSTOCK_SESSION_TIMEOUT_MS") or "2000"
+    if addresses.inference_port is not None:
+        env["PENSTOCK_INFERENCE_PORT"] = str(addresses.inference_port)
+    return env
+
+
+def _checked_servers(text: str) -> str:
+    for server in text.split(","):
+        host, colon, port = server.strip().rpartition(":")
+        if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+            raise DevstackError(f"PENSTOCK_KAFKA must be host:port[,host:port], not {text!r}")
+    return text
