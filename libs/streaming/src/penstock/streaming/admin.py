@@ -1,6 +1,7 @@
 """Topics: made if missing, looked up while waiting for them."""
 
 import asyncio
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -60,6 +61,7 @@ def _standing(admin: Any) -> dict[str, int]:
 
 @contextmanager
 def _admin(bootstrap: str) -> Iterator[Any]:
+    _knock(bootstrap)
     try:
         admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=_CONNECT_MS)
         try:
@@ -68,3 +70,17 @@ def _admin(bootstrap: str) -> Iterator[Any]:
             admin.close()
     except errors.KafkaError as error:
         raise BrokerError(f"{type(error).__name__}: {error}") from error
+
+
+def _knock(bootstrap: str) -> None:
+    """Fail at once when nobody listens: kafka-python would repeat with growing pauses."""
+    reasons = []
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_MS / 1000).close()
+        except (OSError, ValueError) as error:
+            reasons.append(f"{server}: {error}")
+        else:
+            return
+    raise BrokerError("; ".join(reasons))
