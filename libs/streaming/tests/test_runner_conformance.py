@@ -301,6 +301,21 @@ async def test_a_batch_is_handled_together_and_only_its_faulty_record_is_lost(li
     assert len(await line.read(1, line.dead)) == 1
 
 
+async def test_an_event_repeated_in_another_batch_gives_the_same_event_id(line: Line) -> None:
+    async def handle(batch: Sequence[Received[Event]]) -> Sequence[Caused]:
+        return [Caused(r, Outgoing(line.target, AnswerStarted(model=m))) for r in batch for m in ("a", "b")]
+
+    for subject in ("x", "y", "z"):
+        await line.send(subject)
+    async with line.running(Batch(handle, size=10)):
+        together = await line.events(6)
+        await line.send("z")
+        alone = await line.events(2)
+    ids = {(r.envelope.subject, str(r.event)): r.envelope.id for r in together}
+    assert len(set(ids.values())) == 6
+    assert [r.envelope.id for r in alone] == [ids["z", str(r.event)] for r in alone]
+
+
 def folded(line: Line) -> Fold[str]:
     """Joins texts until one is '.', and then answers with all of them."""
 

@@ -1,7 +1,7 @@
 """Events together, in their order: one batch at a time."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 
 from opentelemetry.trace import Span
@@ -90,12 +90,12 @@ class BatchProcessor:
         by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
 
         async def handle() -> None:
-            outgoing = await self._handle([work.received for work in works])
-            await asyncio.gather(
-                *(
-                    self._outbox.emit(item.cause.envelope, item.outgoing, nth, by_cause[id(item.cause)])
-                    for nth, item in enumerate(outgoing)
-                )
-            )
+            acks: list[asyncio.Future[None]] = []
+            counts: Counter[int] = Counter()  # per cause: the same in whatever batch it comes again
+            for cause, outgoing in await self._handle([work.received for work in works]):
+                nth = counts[id(cause)]
+                counts[id(cause)] += 1
+                acks.append(self._outbox.emit(cause.envelope, outgoing, nth, by_cause[id(cause)]))
+            await asyncio.gather(*acks)
 
         return await attempt(handle, works[0].received.envelope, self._clock_ms)

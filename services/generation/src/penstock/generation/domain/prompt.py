@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from penstock.messages.chat import ChatRetrieved, Passage
 
+_TITLE_CHARACTERS = 60  # with its number, within the 16 tokens that retrieval charges a passage for them
 _QUESTION = "Based on the text above, answer briefly: "
 
 

@@ -1,0 +1,31 @@
+"""What retrieval is told by its environment."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from penstock.streaming.worker import WorkerSettings
+
+
+def _http_url(url: str) -> str:
+    plain = url.strip().removeprefix("tei+").rstrip("/")
+    if not plain.startswith(("http://", "https://")):
+        raise ValueError("must be the URL of an embeddings server, like http://host:port")
+    return plain
+
+
+class Settings(WorkerSettings):
+    """Retrieval's own settings beside every worker's."""
+
+    embeddings: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8081/tei"
+    """URL of a server that speaks Text Embeddings Inference's dialect; `tei+http://…` is taken, too."""
+    embedding_size: int = Field(default=384, ge=1)
+    """How many numbers a vector of its model has."""
+    retrieval_concurrency: int = Field(default=64, ge=1)
+    """How many questions are searched for at once."""
+
+    @property
+    def index(self) -> Path:
+        """Where the vector index lies."""
+        return self.state / "index"

@@ -1,0 +1,172 @@
+"""Fakes and makers that the tests of retrieval share."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+
+from penstock.messages.chat import Passage
+from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted
+from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
+from penstock.retrieval.adapters.edge import open_index
+from penstock.retrieval.adapters.memory import MemoryIndex
+from penstock.retrieval.domain.passages import Entry, Vector
+from penstock.retrieval.ports import Index
+from penstock.streaming.ports import Partition
+from penstock.streaming.stage import Received
+
+VECTOR_SIZE = 64
+MODEL_LENGTH = 256
+
+
+def embed_words(text: str) -> Vector:
+    """Return a vector in which texts that share words lie close."""
+    vector = [0.001] * VECTOR_SIZE
+    for word in re.findall(r"\w+", text.lower()):
+        vector[blake2b(word.encode(), digest_size=2).digest()[0] % VECTOR_SIZE] += 1.0
+    length = sum(x * x for x in vector) ** 0.5
+    return [x / length for x in vector]
+
+
+@dataclass
+class FakeEmbedder:
+    """Port: Embedder. `failures` are raised first, one a call; `calls` are the texts asked for."""
+
+    failures: list[Exception] = field(default_factory=list)
+    calls: list[list[str]] = field(default_factory=list)
+
+    async def embed(self, texts: Sequence[str]) -> list[Vector]:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.calls.append(list(texts))
+        return [embed_words(text) for text in texts]
+
+
+class Make:
+    """Makes entries and messages with the fields that a test does not care about filled in."""
+
+    embedding = staticmethod(embed_words)
+
+    def entry(self, text: str, chunk_id: str = "c0", document_id: str = "doc", start: int = 0) -> Entry:
+        passage = Passage(
+            document_id=document_id,
+            title="Title",
+            start=start,
+            end=start + len(text),
+            text=text,
+            tokens=len(text.split()),
+        )
+        return Entry(chunk_id=chunk_id, passage=passage, vector=embed_words(text))
+
+    def chunked(
+        self, *texts: str, document_id: str = "doc", version: int = 1, part: int = 0, parts: int = 1
+    ) -> DocumentChunked:
+        chunks = tuple(
+            Chunk(chunk_id=f"p{part}c{n}", start=0, end=len(t), text=t, tokens=max(1, len(t.split())))
+            for n, t in enumerate(texts)
+        )
+        return DocumentChunked(
+            document_id=document_id, version=version, title="Title", part=part, parts=parts, chunks=chunks
+        )
+
+    def deleted(self, document_id: str = "doc", version: int = 1) -> DocumentDeleted:
+        return DocumentDeleted(document_id=document_id, version=version)
+
+    def received(self, event: Event, tenant: str = "acme") -> Received[Event]:
+        envelope = Envelope(
+            id="id", type=event.TYPE, source="/test", time_ms=0, subject="subject", tenant=tenant
+        )
+        return Received(event, envelope, Partition("topic", 0), 0)
+
+
+@pytest.fixture
+def make() -> Make:
+    return Make()
+
+
+@pytest.fixture
+def embedder() -> FakeEmbedder:
+    return FakeEmbedder()
+
+
+@pytest.fixture(params=["memory", "edge"])
+async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
+    """Every implementation of the port."""
+    if request.param == "memory":
+        yield MemoryIndex()
+        return
+    edge = open_index(tmp_path / "index", VECTOR_SIZE)
+    yield edge
+    edge.close()
+
+
+@pytest.fixture(params=["memory", "edge"])
+def three_indexes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Index]:
+    """Three empty indexes of one implementation."""
+    if request.param == "memory":
+        return [MemoryIndex() for _ in range(3)]
+    return [open_index(tmp_path / f"index{n}", VECTOR_SIZE) for n in range(3)]
+
+
+@dataclass
+class TeiServer:
+    """Answers POST /tei/embed with one vector a text and GET /tei/health with 200, unless told otherwise."""
+
+    statuses: list[int] = field(default_factory=list)
+    """Statuses of the next answers, before it is well again."""
+    body: bytes | None = None
+    bodies: list[dict[str, object]] = field(default_factory=list)
+    connections: int = 0
+    url: str = ""
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while request := await self._read(reader):
+                status = self.statuses.pop(0) if self.statuses else 200
+                if status == 0:
+                    break
+                answer = self.body if self.body is not None else self._answer(request)
+                head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(answer)}\r\n\r\n"
+                writer.write(head.encode() + answer)
+                await writer.drain()
+        finally:
+            writer.close()
+
+    async def _read(self, reader: asyncio.StreamReader) -> bytes:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionResetError):
+            return b""
+        if head.startswith(b"GET /tei/health "):
+            return b"health"
+        assert head.startswith(b"POST /tei/embed "), head
+        [length] = [
+            int(line.split(b":")[1])
+            for line in head.split(b"\r\n")
+            if line.lower().startswith(b"content-length")
+        ]
+        return await reader.readexactly(length)
+
+    def _answer(self, request: bytes) -> bytes:
+        if request == b"health":
+            return b""
+        body = json.loads(request)
+        self.bodies.append(body)
+        return json.dumps([[len(text), 0.5, 1] for text in body["inputs"]]).encode()
+
+
+@pytest.fixture
+async def tei_server() -> AsyncIterator[TeiServer]:
+    served = TeiServer()
+    listening = await asyncio.start_server(served.serve, "127.0.0.1", 0)
+    served.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/tei"
+    async with listening:
+        yield served
+        listening.close()

@@ -1,0 +1,150 @@
+"""The real process over real Kafka: what it waits for, a kill -9 after a document, a clean end."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx2
+
+from penstock.messages.chat import ChatRetrieved, ChatTokenized, Sampling
+from penstock.messages.documents import DocumentIndexed
+from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
+from penstock.messages.topics import (
+    CHAT_RETRIEVED,
+    CHAT_TOKENIZED,
+    DOCUMENTS_CHUNKED,
+    DOCUMENTS_INDEXED,
+    Topic,
+)
+from penstock.streaming import records
+from penstock.streaming.adapters.kafka import open_producer, open_reader
+from penstock.streaming.admin import ensure_topics
+from penstock.streaming.ports import Partition
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def process(
+    state: Path, kafka: str, embeddings: str, port: int
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a retrieval; it is killed at the end if it has not gone by then."""
+    own = {
+        "STATE": str(state),
+        "KAFKA": kafka,
+        "EMBEDDINGS": embeddings,
+        "EMBEDDING_SIZE": "3",
+        "HEALTH_PORT": str(port),
+        "SESSION_TIMEOUT_MS": "2000",
+    }
+    running = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "penstock.retrieval.main",
+        env={**os.environ, **{f"PENSTOCK_{name}": value for name, value in own.items()}},
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        yield running
+    finally:
+        if running.returncode is None:
+            running.kill()
+        await running.wait()
+
+
+async def waiting_for(port: int, wanted: Callable[[list[str]], bool]) -> list[str]:
+    """Ask /readyz again and again until what it waits for is as wanted; at most 60 seconds."""
+    async with httpx2.AsyncClient(trust_env=False) as client, asyncio.timeout(60):
+        while True:
+            try:
+                reasons: list[str] = (await client.get(f"http://127.0.0.1:{port}/readyz")).json()[
+                    "waiting_for"
+                ]
+                if wanted(reasons):
+                    return reasons
+            except httpx2.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+
+class Client:
+    """Sends events, and awaits what comes of them."""
+
+    def __init__(self, kafka: str, tenant: str) -> None:
+        self._kafka = kafka
+        self._tenant = tenant
+
+    async def ask(self, topic: Topic, event: Event, answers: Topic) -> Event:
+        """Send an event and return the first one of the same subject in `answers`."""
+        subject = str(uuid4())
+        partitions = [Partition(answers.name, n) for n in range(answers.partitions)]
+        reader = await open_reader(self._kafka, partitions, "beginning")
+        producer = await open_producer(self._kafka, [topic.name])
+        try:
+            envelope = Envelope(
+                id=subject, type=event.TYPE, source="/t", time_ms=0, subject=subject, tenant=self._tenant
+            )
+            await records.send(producer, topic, envelope, event)
+            async with asyncio.timeout(60):
+                while True:
+                    for record in await reader.poll(0.2):
+                        received = records.decode(record, answers)
+                        if received.envelope.subject == subject:
+                            return received.event
+        finally:
+            await producer.close()
+            await reader.close()
+
+
+async def test_what_was_indexed_is_found_after_a_kill(
+    kafka_broker: str, tei_server, make, tmp_path: Path
+) -> None:
+    port = free_port()
+    client = Client(kafka_broker, tenant=f"tenant-{uuid4()}")
+    question = ChatTokenized(
+        model="m",
+        query="kafka log",
+        prompt_before="",
+        prompt_after="",
+        prompt_tokens=1,
+        passage_tokens=300,
+        sampling=Sampling(),
+    )
+    async with process(tmp_path, f"127.0.0.1:{free_port()}", tei_server.url, port) as retrieval:
+        reasons = await waiting_for(port, lambda r: len(r) > 0 and "no broker" in r[-1])
+        assert not any("index" in reason for reason in reasons)
+        retrieval.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await retrieval.wait() == 0
+
+    await ensure_topics(kafka_broker)
+    async with process(tmp_path, kafka_broker, tei_server.url, port) as retrieval:
+        await waiting_for(port, lambda r: not r)
+        indexed = await client.ask(DOCUMENTS_CHUNKED, make.chunked("kafka keeps a log"), DOCUMENTS_INDEXED)
+        assert indexed == DocumentIndexed(document_id="doc", version=1, part=0, chunks=1)
+        retrieval.kill()
+
+    async with process(tmp_path, kafka_broker, tei_server.url, port) as retrieval:
+        retrieved = await client.ask(CHAT_TOKENIZED, question, CHAT_RETRIEVED)
+        assert isinstance(retrieved, ChatRetrieved)
+        assert [passage.text for passage in retrieved.passages] == ["kafka keeps a log"]
+        retrieval.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            assert await retrieval.wait() == 0
+
+
+async def test_settings_of_no_use_end_it_at_once_with_code_1(tmp_path: Path) -> None:
+    async with process(tmp_path, "127.0.0.1:1", "no url", 0) as retrieval, asyncio.timeout(30):
+        assert await retrieval.wait() == 1

@@ -1,0 +1,90 @@
+"""Both stages through the runner: a document goes in, and a question about it comes out with its passage."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from penstock.messages import codec
+from penstock.messages.chat import ChatRetrieved, ChatTokenized, RequestFailed, Sampling
+from penstock.messages.documents import DocumentIndexed
+from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
+from penstock.messages.topics import (
+    CHAT_RESPONSES,
+    CHAT_RETRIEVED,
+    CHAT_TOKENIZED,
+    DOCUMENTS_CHUNKED,
+    DOCUMENTS_INDEXED,
+    Topic,
+)
+from penstock.retrieval.adapters.memory import MemoryIndex
+from penstock.retrieval.main import stages
+from penstock.retrieval.settings import Settings
+from penstock.streaming.adapters.memory import MemoryBroker
+from penstock.streaming.errors import PermanentError, TransientError
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.records import send
+from penstock.streaming.runner import Runner
+
+QUESTION = ChatTokenized(
+    model="m",
+    query="kafka log",
+    prompt_before="",
+    prompt_after="",
+    prompt_tokens=1,
+    passage_tokens=300,
+    sampling=Sampling(),
+)
+
+
+@asynccontextmanager
+async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        for stage in stages(embedder, MemoryIndex(), Settings()):
+            offsets = Offsets()
+            consumer = broker.consumer(stage.name, [t.name for t in stage.inputs], offsets.committable)
+            tasks.create_task(Runner(stage, consumer, broker.producer(), offsets).run(stop))
+        yield
+        stop.set()
+
+
+async def put(broker: MemoryBroker, topic: Topic, event: Event, subject: str) -> None:
+    envelope = Envelope(id=subject, type=event.TYPE, source="/t", time_ms=0, subject=subject, tenant="acme")
+    await send(broker.producer(), topic, envelope, event)
+
+
+async def first(broker: MemoryBroker, topic: Topic) -> Event:
+    async with asyncio.timeout(10):
+        while not (log := broker.log(topic.name)):
+            await broker.wait_for_news(1)
+    headers = dict(log[0].headers)
+    return codec.decode((headers["ce_type"] or b"").decode(), log[0].value)
+
+
+async def test_a_document_is_indexed_and_then_found(embedder, make) -> None:
+    broker = MemoryBroker()
+    async with running(broker, embedder):
+        await put(broker, DOCUMENTS_CHUNKED, make.chunked("kafka keeps a log"), "doc")
+        assert await first(broker, DOCUMENTS_INDEXED) == DocumentIndexed(
+            document_id="doc", version=1, part=0, chunks=1
+        )
+        await put(broker, CHAT_TOKENIZED, QUESTION, "request")
+        retrieved = await first(broker, CHAT_RETRIEVED)
+    assert isinstance(retrieved, ChatRetrieved)
+    assert [p.text for p in retrieved.passages] == ["kafka keeps a log"]
+
+
+async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_embedded_fail(
+    embedder, make
+) -> None:
+    broker = MemoryBroker()
+    embedder.failures += [TransientError("embeddings_unavailable", "down") for _ in range(2)]
+    async with running(broker, embedder):
+        await put(broker, DOCUMENTS_CHUNKED, make.chunked("kafka keeps a log"), "doc")
+        assert await first(broker, DOCUMENTS_INDEXED) is not None
+        embedder.failures.append(PermanentError("embedding_refused", "no"))
+        await put(broker, CHAT_TOKENIZED, QUESTION, "request")
+        failed = await first(broker, CHAT_RESPONSES)
+    assert isinstance(failed, RequestFailed)
+    assert (failed.code, failed.stage) == ("embedding_refused", "retrieval")
