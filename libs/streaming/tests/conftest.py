@@ -52,7 +52,7 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         producer=lambda: keep(kafka.open_producer(bootstrap)),
         reader=lambda partitions, start: keep(kafka.open_reader(bootstrap, partitions, start)),
         consumer=lambda group, topics, committable: keep(
-            kafka.open_consumer(bootstrap, group, [t.name for t in topics], committable, 2_000)
+            kafka.open_consumer(bootstrap, group, [t.name for t in topics], committable, 6_000)
         ),
         make_topics=make_topics,
     )

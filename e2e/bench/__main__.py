@@ -1,0 +1,102 @@
+"""``python -m e2e.bench [--quick] [--output FILE]``: the benchmark (`make bench`).
+
+Starts the stub and two stacks, one after the other, in a temporary folder; stops all of it at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import uvloop
+from rich.console import Console
+from rich.text import Text
+
+from e2e.bench import against_stub, real_model, report
+from e2e.bench.errors import BenchError
+from e2e.bench.machine import describe
+from e2e.bench.plan import FULL, QUICK, Plan
+from e2e.bench.stacks import Interrupted, Stack, running_stub, with_stack
+from e2e.bench.tables import Table
+from penstock.devstack.errors import DevstackError
+from penstock.devstack.root import find_root
+from penstock.devstack.screen import make_console
+
+COMMAND = "make bench"
+
+
+def main() -> None:
+    """Run, show the tables, and write them into docs/benchmarks.md unless the run was a quick one."""
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench", description="Penstock's benchmark.")
+    quick = os.environ.get("QUICK", "0") not in ("", "0")
+    parser.add_argument("--quick", action="store_true", default=quick, help="or QUICK=1: a minute and a half")
+    parser.add_argument("--output", type=Path, help="another file with the two marks to write the tables to")
+    parser.add_argument("--part", choices=("stub", "model"), help="only this part; writes no file")
+    given = parser.parse_args()
+    # So that `finally` runs and the temporary folder goes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        _bench(make_console(), QUICK if given.quick else FULL, given)
+    except (Interrupted, KeyboardInterrupt):
+        sys.exit(130)
+    except (BenchError, DevstackError) as error:
+        Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"bench: {error}"))
+        sys.exit(1)
+
+
+def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
+    tables: list[Table] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        if given.part != "model":
+            tables += runner.run(_stub_part(console, Path(folder) / "stub", plan))
+        if given.part != "stub":
+            tables += runner.run(_model_part(console, Path(folder) / "model", plan))
+    machine = describe()
+    console.print(f"\n{machine}", markup=False)
+    for table in tables:
+        console.print()
+        console.print(table.rich())
+    if given.part is None and (given.output or not given.quick):
+        output = given.output or find_root() / "docs" / "benchmarks.md"
+        report.rewrite(output, machine, COMMAND, tables)
+        console.print(f"\nWritten to {output}", markup=False)
+
+
+async def _stub_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
+    results: list[against_stub.StubResults] = []
+    console.print("==> Against the stub")
+    with running_stub() as stub:
+
+        async def work(stack: Stack) -> None:
+            await stack.ingest_sample()
+            results.append(await against_stub.measure(stack, stub, plan))
+
+        await with_stack(console, folder, stub.url, work)
+    return report.stub_tables(results[0], plan)
+
+
+async def _model_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
+    results: list[real_model.ModelResults] = []
+    console.print("==> With the real model")
+
+    async def work(stack: Stack) -> None:
+        results.append(await real_model.measure(stack, plan))
+
+    await with_stack(console, folder, None, work)
+    console.print("    the engine alone")
+    measured = results[0]
+    cases = [replace(case, alone=await real_model.engine_alone(case, plan)) for case in measured.cases]
+    return report.model_tables(replace(measured, cases=tuple(cases)), plan)
+
+
+if __name__ == "__main__":
+    main()

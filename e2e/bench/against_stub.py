@@ -1,0 +1,118 @@
+"""Part one: what Penstock adds to a model server whose every delay is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
+
+import httpx2
+
+from e2e.bench.figures import Latency, Rates, Reply, interleaved, per_thousand, total
+from e2e.bench.load import Window, closed_loop, flood, wave
+from e2e.bench.plan import Plan, Step
+from e2e.bench.processes import STUB, Memory, Processes
+from e2e.bench.questions import DIFFERENT, capture_prompts, messages
+from e2e.bench.stacks import Stack, StubProcess
+from e2e.bench.targets import Direct, Target, Through, new_client
+
+_SLOTS = 256
+
+
+@dataclass(frozen=True)
+class Latencies:
+    """Both arms at one number of streams."""
+
+    streams: int
+    direct: Latency
+    through: Latency
+
+
+@dataclass(frozen=True)
+class Saturation:
+    """Both arms with more tokens on offer than they can take."""
+
+    streams: int
+    direct: Rates
+    through: Rates
+    direct_cpu_ms: Mapping[str, float]
+    """Processor milliseconds for 1,000 tokens, by process."""
+    through_cpu_ms: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class StubResults:
+    """Everything of this part; `memory` is after the load."""
+
+    latencies: tuple[Latencies, ...]
+    saturation: Saturation
+    memory: Mapping[str, Memory]
+
+
+async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
+    """Run this part against a stack whose model server is the stub, with documents in its index."""
+    say = stack.console.print
+    processes = Processes({**stack.pids, STUB: stub.pid})
+    async with new_client() as client:
+        through = Through(client, stack.gateway, stack.key, stack.model, messages, words_are_tokens=True)
+        await _tell(client, stub, first_ms=1, inter_ms=1, tokens=10_000, slots=_SLOTS)
+        prompts = await capture_prompts(stack.kafka, through, DIFFERENT, passages=True)
+        arms = (Direct(client, stub.url, prompts), through)
+        for arm in arms:
+            await wave(arm, 16, 16, DIFFERENT)
+        await _tell(client, stub, first_ms=plan.first_ms, inter_ms=plan.inter_ms)
+        latencies = []
+        for step in plan.latency:
+            say(f"    latency at {step.streams} streams")
+            latencies.append(await _latency(arms, step, plan))
+        await _tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
+        say(f"    saturation with {plan.flood_streams} streams")
+        saturation = await _saturate(arms, plan, processes)
+    return StubResults(tuple(latencies), saturation, processes.memory())
+
+
+async def _tell(client: httpx2.AsyncClient, stub: StubProcess, **behaviour: float) -> None:
+    (await client.put(f"{stub.url}/stub/behaviour", json=behaviour)).raise_for_status()
+
+
+async def _latency(arms: tuple[Target, Target], step: Step, plan: Plan) -> Latencies:
+    spread_s = (plan.first_ms + plan.inter_ms * step.tokens) / 1000
+    replies: tuple[list[Reply], list[Reply]] = ([], [])
+    numbers = count(0, step.streams * step.each)
+    for order in interleaved(step.rounds):
+        for arm in order:
+            first = next(numbers)
+            replies[arm].extend(
+                await closed_loop(arms[arm], step.streams, step.each, step.tokens, spread_s, first)
+            )
+    return Latencies(step.streams, Latency.of(replies[0]), Latency.of(replies[1]))
+
+
+async def _saturate(arms: tuple[Target, Target], plan: Plan, processes: Processes) -> Saturation:
+    windows: tuple[list[Window], list[Window]] = ([], [])
+    for order in interleaved(plan.flood_rounds):
+        for arm in order:
+            windows[arm].append(
+                await flood(
+                    arms[arm],
+                    plan.flood_streams,
+                    plan.flood_tokens,
+                    plan.flood_ramp_s,
+                    plan.flood_window_s,
+                    processes.cpu_ms,
+                    first=0,
+                )
+            )
+    direct, through = windows
+    return Saturation(
+        plan.flood_streams,
+        Rates(tuple(window.rate for window in direct)),
+        Rates(tuple(window.rate for window in through)),
+        _cpu(direct),
+        _cpu(through),
+    )
+
+
+def _cpu(windows: list[Window]) -> dict[str, float]:
+    tokens = sum(window.tokens for window in windows)
+    return per_thousand(total(window.spent_ms for window in windows), tokens)

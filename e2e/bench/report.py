@@ -1,0 +1,159 @@
+"""Results become tables, and the tables a part of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from e2e.bench.against_stub import StubResults
+from e2e.bench.errors import BenchError
+from e2e.bench.figures import Rates, Spread
+from e2e.bench.plan import Plan
+from e2e.bench.processes import MIB, STUB, Memory
+from e2e.bench.real_model import ModelResults
+from e2e.bench.tables import Table
+
+BEGIN = "<!-- bench:begin: written by make bench -->"
+END = "<!-- bench:end -->"
+
+
+def stub_tables(results: StubResults, plan: Plan) -> list[Table]:
+    """The tables of part one."""
+    return [
+        _first_token(results, plan),
+        _gaps(results, plan),
+        _throughput(results, plan),
+        _processor_time(results),
+        _memory("Memory after saturation, against the stub", results.memory, without=STUB),
+    ]
+
+
+def model_tables(results: ModelResults, plan: Plan) -> list[Table]:
+    """The tables of part two."""
+    rows = [
+        [
+            f"{case.name} ({case.prompt_characters:,} characters)",
+            f"{case.answer_tokens:.0f}",
+            "" if case.alone is None else f"{case.alone:,.0f}",
+            _rates(case.direct),
+            _rates(case.through),
+            f"{100 * case.through.median / case.direct.median:.0f} %",
+        ]
+        for case in results.cases
+    ]
+    headings = ("prompts", "tokens an answer", "engine alone", "direct", "through Penstock", "ratio")
+    return [
+        Table(
+            f"Tokens/s with the real model, {results.streams} requests at once",
+            headings,
+            rows,
+            f"{results.model}; up to {plan.model_tokens} new tokens an answer; medians of {plan.model_rounds}"
+            " rounds, in brackets the lowest and the highest. Direct is the inference service's"
+            " /generate_stream with the very prompts that Penstock makes; the engine alone runs them in a"
+            " process without a server. No two prompts share their first words, so no prefix is cached.",
+        ),
+        _memory("Memory of the whole stack with the real model", results.memory),
+    ]
+
+
+def _first_token(results: StubResults, plan: Plan) -> Table:
+    rows = [
+        [
+            str(row.streams),
+            _ms(row.direct.first),
+            _ms(row.through.first),
+            f"**{1000 * (row.through.first.median - row.direct.first.median):.1f}**",
+            str(row.through.answers),
+        ]
+        for row in results.latencies
+    ]
+    headings = ("streams", "direct", "through Penstock", "added", "answers in each arm")
+    note = (
+        f"Milliseconds, median (95th percentile). The stub's first token comes after {plan.first_ms:g} ms;"
+        " added is the difference of the medians. Every question is embedded and searched for."
+    )
+    return Table("First-token latency, against the stub", headings, rows, note)
+
+
+def _gaps(results: StubResults, plan: Plan) -> Table:
+    rows = [
+        [
+            str(row.streams),
+            _ms(row.direct.gap),
+            _ms(row.through.gap),
+            f"{row.through.gap.median / row.direct.gap.median:.2f}",
+            f"{row.through.tokens_per_read:.1f}",
+            f"{row.through.per_token / row.direct.per_token:.2f}",
+        ]
+        for row in results.latencies
+    ]
+    headings = (
+        "streams",
+        "gap direct",
+        "gap through Penstock",
+        "ratio of gaps",
+        "tokens an event",
+        "ratio of time a token",
+    )
+    note = (
+        f"Milliseconds between two arrivals of text, median (95th percentile); the stub writes a token every"
+        f" {plan.inter_ms:g} ms. Penstock gathers tokens the longer, the more streams there are; time a token"
+        " is the same comparison without regard to that grouping."
+    )
+    return Table("Inter-token gap, against the stub", headings, rows, note)
+
+
+def _throughput(results: StubResults, plan: Plan) -> Table:
+    saturation = results.saturation
+    rows = [
+        ["direct", _rates(saturation.direct)],
+        ["through Penstock", _rates(saturation.through)],
+    ]
+    note = (
+        f"{saturation.streams} streams, a token every {plan.flood_inter_ms:g} ms in each, which neither arm"
+        f" can follow; medians of {plan.flood_rounds} rounds, in brackets the lowest and the highest. Load"
+        " client, stub and Penstock share the machine."
+    )
+    return Table("Tokens/s at saturation, against the stub", ("arm", "tokens/s"), rows, note)
+
+
+def _processor_time(results: StubResults) -> Table:
+    direct, through = results.saturation.direct_cpu_ms, results.saturation.through_cpu_ms
+    rows = [[name, f"{direct[name]:.1f}", f"{through[name]:.1f}"] for name in through]
+    rows.append(["together", f"{sum(direct.values()):.1f}", f"{sum(through.values()):.1f}"])
+    headings = ("process", "direct", "through Penstock")
+    note = "Milliseconds of processor time for 1,000 tokens, during saturation."
+    return Table("Processor time by process", headings, rows, note)
+
+
+def _memory(title: str, memory: Mapping[str, Memory], without: str = "") -> Table:
+    shown = {name: size for name, size in memory.items() if name != without}
+    rows = [[name, f"{one.size / MIB:.0f}", one.kind] for name, one in shown.items()]
+    rows.append(["together", f"{sum(one.size for one in shown.values()) / MIB:.0f}", ""])
+    note = "MiB. pss counts pages that processes share in equal parts, rss in full (Java)."
+    return Table(title, ("process", "MiB", "kind"), rows, note)
+
+
+def _ms(spread: Spread) -> str:
+    return f"{1000 * spread.median:.1f} ({1000 * spread.p95:.1f})"
+
+
+def _rates(rates: Rates) -> str:
+    if len(rates.rounds) == 1:
+        return f"{rates.median:,.0f}"
+    return f"{rates.median:,.0f} ({min(rates.rounds):,.0f}–{max(rates.rounds):,.0f})"
+
+
+def rewrite(path: Path, machine: str, command: str, tables: Sequence[Table]) -> None:
+    """Replace what stands between the two marks. BenchError if the file or a mark is missing."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise BenchError(f"{path.name} cannot be read: {error.strerror}") from error
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise BenchError(f"{path.name} has lost its marks {BEGIN} … {END}")
+    head = f"Measured on: {machine}.\n\nTo repeat: `{command}`.\n"
+    body = "\n".join([head, *(table.markdown() for table in tables)])
+    path.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""OpenAI-dialect REST API in front of the log."""

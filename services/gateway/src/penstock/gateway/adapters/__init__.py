@@ -1,0 +1,1 @@
+"""Outside libraries behind the ports, and FastAPI in front."""

@@ -1,0 +1,75 @@
+"""The routes. `create_app` only describes them; `app.state.service` is set before the first request."""
+
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from penstock.gateway.adapters.http import schema
+from penstock.gateway.adapters.http.chat import Conversation
+from penstock.gateway.adapters.http.replies import on_api_error, on_bug, on_http_error, reply
+from penstock.gateway.adapters.http.service import Service
+from penstock.gateway.domain.errors import ApiError
+
+
+def create_app() -> FastAPI:
+    """Return the app with its routes and their description, without any start-up work."""
+    app = FastAPI(
+        title="Penstock",
+        version="1",
+        description=schema.ABOUT,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers={ApiError: on_api_error, HTTPException: on_http_error, Exception: on_bug},
+    )
+    chat, models, probes = {"tags": ["Chat"]}, {"tags": ["Models"]}, {"tags": ["Probes"]}
+
+    app.post("/v1/chat/completions", openapi_extra=schema.CHAT, **_operation("createChatCompletion", chat))(
+        create_chat_completion
+    )
+    app.get("/v1/models", openapi_extra=schema.MODELS, **_operation("listModels", models))(list_models)
+    app.get("/v1/models/{model:path}", openapi_extra=schema.MODEL, **_operation("retrieveModel", models))(
+        retrieve_model
+    )
+    app.get("/livez", openapi_extra=schema.LIVEZ, **_operation("livez", probes))(livez)
+    app.get("/readyz", openapi_extra=schema.READYZ, **_operation("readyz", probes))(readyz)
+    app.openapi = lambda: schema.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+def _operation(operation_id: str, more: dict[str, Any]) -> dict[str, Any]:
+    return {"operation_id": operation_id, "response_class": Response, **more}
+
+
+def service_of(request: Request) -> Service:
+    """Return the parts behind the routes."""
+    service: Service = request.app.state.service
+    return service
+
+
+async def create_chat_completion(request: Request) -> Response:
+    """Answer a conversation, in one piece or as a stream of server-sent events."""
+    return Conversation(service_of(request))
+
+
+async def list_models(request: Request) -> Response:
+    """List the models that the backends serve."""
+    return reply(msgspec.json.encode(service_of(request).models.listed()))
+
+
+async def retrieve_model(request: Request) -> Response:
+    """Describe one model."""
+    return reply(msgspec.json.encode(service_of(request).models.find(request.path_params["model"])))
+
+
+async def livez() -> Response:
+    """Say that the process runs."""
+    return reply(b'{"live":true}')
+
+
+async def readyz(request: Request) -> Response:
+    """Say whether requests can be served, and if not, what is being waited for."""
+    readiness = service_of(request).readiness
+    return reply(msgspec.json.encode(readiness.body()), 200 if readiness.is_ready else 503)

@@ -1,0 +1,92 @@
+"""Errors as OpenAI's API words them: status, type, code, the parameter at fault, and what to do."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
+
+
+@dataclass(eq=False)
+class ApiError(Exception):
+    """Becomes the answer to an HTTP request, or the last event of a stream.
+
+    `status` is an HTTP status; `retry_after_s` (0: none) and `headers` go into the header. `message` never
+    holds prompt or answer text, nor a key.
+    """
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    retry_after_s: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> ErrorType:
+        """OpenAI's family of the error, which follows from the status."""
+        if self.status == 429:
+            return "rate_limit_error"
+        return "invalid_request_error" if self.status < 500 else "server_error"
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.code}"
+
+
+def invalid(param: str | None, message: str, code: str = "invalid_value") -> ApiError:
+    """A value the API does not take."""
+    return ApiError(400, code, message, param)
+
+
+def unsupported(param: str, message: str) -> ApiError:
+    """A parameter of OpenAI's that would change the answer, and that Penstock cannot honour."""
+    return ApiError(400, "unsupported_parameter", message, param)
+
+
+def malformed(message: str) -> ApiError:
+    """A body that is no JSON."""
+    return ApiError(400, "invalid_json", message)
+
+
+def wrong_key(message: str) -> ApiError:
+    """No key, or not one of ours (RFC 9110 wants the challenge)."""
+    return ApiError(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
+
+
+def no_such_model(model: str, known: list[str]) -> ApiError:
+    """A model that no backend serves."""
+    message = f"The model '{model[:128]}' does not exist. Models of this server: {', '.join(known)}."
+    return ApiError(404, "model_not_found", message, "model")
+
+
+def too_large(limit: int) -> ApiError:
+    """A body over the limit, in bytes."""
+    message = f"The request body is larger than {limit} bytes. Send a shorter conversation."
+    return ApiError(413, "request_too_large", message)
+
+
+def too_many(message: str) -> ApiError:
+    """More at once than the gateway holds."""
+    return ApiError(429, "rate_limit_exceeded", message, retry_after_s=1)
+
+
+def not_ready(waiting_for: list[str]) -> ApiError:
+    """A part of the system is away."""
+    message = f"The server is not ready, waiting for: {'; '.join(waiting_for)}. Try again in a moment."
+    return ApiError(503, "not_ready", message, retry_after_s=2)
+
+
+def not_accepted() -> ApiError:
+    """The log did not confirm the request in time, or refused it."""
+    message = "The request could not be written to the log and was not accepted. Try again in a moment."
+    return ApiError(503, "not_accepted", message, retry_after_s=2)
+
+
+def timed_out(seconds: float) -> ApiError:
+    """No end of the answer came by the request's deadline."""
+    message = f"The answer was not complete after {seconds:g} s. Ask for fewer tokens, or try again later."
+    return ApiError(504, "timeout", message)
+
+
+def shutting_down() -> ApiError:
+    """This process is about to end."""
+    return ApiError(503, "shutting_down", "This gateway is stopping. Try again at once.", retry_after_s=1)

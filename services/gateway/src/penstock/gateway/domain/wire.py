@@ -1,0 +1,185 @@
+"""OpenAI's chat dialect on the wire: bodies of requests and responses.
+
+Field names, types and limits are those of OpenAI's published OpenAPI document. `citations` is Penstock's
+own extension, which OpenAI's clients ignore.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from penstock.messages.chat import Citation, FinishReason
+
+INT64 = 2**63
+Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+Refused = Annotated[Any, Meta(description="Not supported: refused with 400 unless it asks for the default.")]
+Ignored = Annotated[Any, Meta(description="Accepted and ignored: it does not change the answer.")]
+
+
+class ContentPart(Struct):
+    """A piece of a message; only `text` is supported."""
+
+    type: str
+    text: str | None = None
+
+
+class RequestMessage(Struct):
+    """One turn. `developer` counts as `system`; `name` is ignored; tool calls are refused."""
+
+    role: Annotated[str, Meta(description="system, developer, user or assistant")]
+    content: str | list[ContentPart] | None = None
+    tool_calls: Refused = None
+    function_call: Refused = None
+    audio: Refused = None
+
+
+class StreamOptions(Struct):
+    """What a stream carries besides text."""
+
+    include_usage: bool | None = None
+    include_obfuscation: Ignored = None
+
+
+class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Body of POST /v1/chat/completions."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[RequestMessage], Meta(min_length=1)]
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    temperature: Annotated[float, Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Meta(ge=0, le=1)] | None = None
+    frequency_penalty: Penalty | None = None
+    seed: Annotated[int, Meta(ge=-INT64, le=INT64 - 1)] | None = None
+    stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+
+    audio: Refused = None
+    function_call: Refused = None
+    functions: Refused = None
+    logit_bias: Refused = None
+    logprobs: Refused = None
+    modalities: Refused = None
+    moderation: Refused = None
+    n: Refused = None
+    presence_penalty: Refused = None
+    reasoning_effort: Refused = None
+    response_format: Refused = None
+    store: Refused = None
+    tool_choice: Refused = None
+    tools: Refused = None
+    top_logprobs: Refused = None
+    verbosity: Refused = None
+    web_search_options: Refused = None
+
+    metadata: Ignored = None
+    parallel_tool_calls: Ignored = None
+    prediction: Ignored = None
+    prompt_cache_key: Ignored = None
+    prompt_cache_options: Ignored = None
+    prompt_cache_retention: Ignored = None
+    safety_identifier: Ignored = None
+    service_tier: Ignored = None
+    user: Ignored = None
+
+
+class CompletionUsage(Struct, kw_only=True):
+    """Tokens the model read and wrote."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ResponseMessage(Struct, kw_only=True):
+    """The answer. `citations` are the passages that support it, empty when there are none."""
+
+    content: str
+    citations: tuple[Citation, ...]
+    role: Literal["assistant"] = "assistant"
+    refusal: None = None
+
+
+class Choice(Struct, kw_only=True):
+    """The one answer."""
+
+    message: ResponseMessage
+    finish_reason: FinishReason
+    index: Literal[0] = 0
+    logprobs: None = None
+
+
+class ChatCompletion(Struct, kw_only=True):
+    """An answer in one piece. `created` is in Unix seconds."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice]
+    usage: CompletionUsage
+    object: Literal["chat.completion"] = "chat.completion"
+
+
+class Delta(Struct, kw_only=True, omit_defaults=True):
+    """What an event adds to the answer."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChunkChoice(Struct, kw_only=True):
+    """The one answer; `finish_reason` is set in its last event."""
+
+    delta: Delta
+    finish_reason: FinishReason | None = None
+    index: Literal[0] = 0
+    logprobs: None = None
+
+
+class ChatCompletionChunk(Struct, kw_only=True):
+    """One event of a stream.
+
+    `usage` is there only with `stream_options.include_usage`: null, but for a last event without choices.
+    `citations` stand in the event with the finish reason.
+    """
+
+    id: str
+    created: int
+    model: str
+    choices: Annotated[tuple[ChunkChoice, ...], Meta(max_length=1)]
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    citations: tuple[Citation, ...] | UnsetType = UNSET
+    usage: CompletionUsage | UnsetType | None = UNSET
+
+
+class Model(Struct, kw_only=True):
+    """A model that a backend serves. `created` is when this gateway first saw it, in Unix seconds."""
+
+    id: str
+    created: int
+    object: Literal["model"] = "model"
+    owned_by: str = "penstock"
+
+
+class ModelList(Struct, kw_only=True):
+    """Body of GET /v1/models."""
+
+    data: list[Model]
+    object: Literal["list"] = "list"
+
+
+class Error(Struct, kw_only=True):
+    """What went wrong, and what to do. `param` names the part of the request at fault."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(Struct, kw_only=True):
+    """Body of every answer with a status of 400 or more, and last event of a stream that fails."""
+
+    error: Error

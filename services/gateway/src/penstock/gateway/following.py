@@ -1,0 +1,102 @@
+"""Who waits for which answer: events from the log in, wake-ups of the HTTP responses out."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.gateway.domain.answer import Answer, Told
+from penstock.gateway.domain.errors import ApiError
+from penstock.messages.event import Event
+
+
+class Follower:
+    """One HTTP response that shows an answer, at its own pace: the answer itself is kept once, for all."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.gone = False
+        self._woken = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def wake(self) -> None:
+        """Let `news` return; many calls before that count as one."""
+        self._woken = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def leave(self) -> None:
+        """Say that the client has gone."""
+        self.gone = True
+        self.wake()
+
+    async def news(self) -> None:
+        """Wait until `wake` was called since the last time."""
+        if not self._woken:
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        self._woken = False
+
+
+class _Subject:
+    """One request that is under way."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.followers: set[Follower] = set()
+
+    def wake(self) -> None:
+        for follower in self.followers:
+            follower.wake()
+
+
+class Following:
+    """The answers that somebody waits for, by request id."""
+
+    def __init__(self, max_answer_chars: int) -> None:
+        self._max_chars = max_answer_chars
+        self._subjects: dict[str, _Subject] = {}
+
+    def __len__(self) -> int:
+        return len(self._subjects)
+
+    def __contains__(self, request_id: str) -> bool:
+        return request_id in self._subjects
+
+    @contextmanager
+    def follow(self, request_id: str) -> Iterator[Follower]:
+        """Take part in the answer to a request; its state goes when the last follower has left."""
+        subject = self._subjects.get(request_id)
+        if subject is None:
+            subject = self._subjects[request_id] = _Subject(Answer(self._max_chars))
+        follower = Follower(subject.answer)
+        subject.followers.add(follower)
+        try:
+            yield follower
+        finally:
+            subject.followers.remove(follower)
+            if not subject.followers:
+                del self._subjects[request_id]
+
+    def tell(self, request_id: str, epoch: int, event: Event) -> Told:
+        """Pass on what the log says about a request."""
+        subject = self._subjects.get(request_id)
+        if subject is None:
+            return Told.NOTHING
+        told = subject.answer.tell(epoch, event)
+        if told is Told.NEWS:
+            subject.wake()
+        return told
+
+    def fail(self, request_id: str, error: ApiError) -> None:
+        """End an answer from here, if it has not ended."""
+        subject = self._subjects.get(request_id)
+        if subject is not None and subject.answer.fail(error) is Told.NEWS:
+            subject.wake()
+
+    def fail_all(self, error: ApiError) -> None:
+        """End all answers that have not ended."""
+        for request_id in list(self._subjects):
+            self.fail(request_id, error)

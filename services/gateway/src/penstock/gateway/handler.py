@@ -1,0 +1,117 @@
+"""What the gateway does with a question: write it to the log, and follow its answer from there."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from opentelemetry.trace import Span
+
+from penstock.gateway.domain import errors
+from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.following import Follower, Following
+from penstock.messages import ids
+from penstock.messages.chat import ChatRequested
+from penstock.messages.envelope import Envelope, derived_id
+from penstock.messages.topics import CHAT_REQUESTS
+from penstock.streaming import records
+from penstock.streaming.ports import BrokerError, Producer, RecordTooLarge
+from penstock.streaming.tracing import Spans, fail, traceparent
+
+SOURCE = "/penstock/gateway"
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds.
+
+    `timeout_s` is a request's deadline from its arrival; its end may come `grace_s` later. A request is
+    accepted only if the log confirms it within `ack_s`.
+    """
+
+    timeout_s: float = 120
+    grace_s: float = 5
+    ack_s: float = 10
+
+
+class Exchange:
+    """Questions in, answers out, over the log; `producer` is None until there is one."""
+
+    def __init__(
+        self,
+        following: Following,
+        home_partition: int,
+        limits: Limits,
+        now_ms: Callable[[], int],
+        spans: Spans,
+    ) -> None:
+        self.producer: Producer | None = None
+        self._following = following
+        self._home = home_partition
+        self._limits = limits
+        self._now_ms = now_ms
+        self._spans = spans
+
+    def new_id(self) -> str:
+        """Return the id of a new request: it names our home partition, where its answer will arrive."""
+        return ids.new_request_id(self._home, self._now_ms())
+
+    @contextmanager
+    def follow(self, request_id: str) -> Iterator[Follower]:
+        """Follow the answer to a question that is about to be sent, until the block ends.
+
+        The answer has an end at the latest after the request's deadline and grace.
+        """
+        limits = self._limits
+        with self._following.follow(request_id) as follower:
+            timer = asyncio.get_running_loop().call_later(
+                limits.timeout_s + limits.grace_s,
+                self._following.fail,
+                request_id,
+                errors.timed_out(limits.timeout_s),
+            )
+            try:
+                yield follower
+            finally:
+                timer.cancel()
+
+    async def send(self, request_id: str, tenant: str, question: ChatRequested, parent: Span) -> None:
+        """Write a question to the log, and wait until it is safe there. Raises ApiError if it is not."""
+        producer = self.producer
+        if producer is None:
+            raise errors.not_ready(["kafka: not connected"])
+        envelope = self._envelope(request_id, tenant)
+        span = self._spans.send(CHAT_REQUESTS.name, envelope, parent)
+        envelope = msgspec.structs.replace(envelope, traceparent=traceparent(span))
+        try:
+            async with asyncio.timeout(self._limits.ack_s):
+                await producer.room()
+                await records.send(producer, CHAT_REQUESTS, envelope, question)
+        except (BrokerError, TimeoutError) as error:
+            fail(span, type(error).__name__)
+            log.warning("question_not_written", request_id=request_id, reason=str(error) or "no answer")
+            raise _not_written(error) from error
+        finally:
+            span.end()
+
+    def _envelope(self, request_id: str, tenant: str) -> Envelope:
+        created_ms = ids.created_ms(request_id)
+        return Envelope(
+            id=derived_id(request_id, SOURCE, 0),
+            type=ChatRequested.TYPE,
+            source=SOURCE,
+            time_ms=created_ms,
+            subject=request_id,
+            tenant=tenant,
+            reply_partition=self._home,
+            deadline_ms=created_ms + round(self._limits.timeout_s * 1000),
+        )
+
+
+def _not_written(error: BrokerError | TimeoutError) -> ApiError:
+    if isinstance(error, RecordTooLarge):
+        return ApiError(413, "request_too_large", "The conversation is too large. Send a shorter one.")
+    return errors.not_accepted()

@@ -1,0 +1,118 @@
+"""The gateway's side of the log: connect, read the home partition, go on after the broker was away."""
+
+import asyncio
+from zlib import crc32
+
+import structlog
+
+from penstock.gateway.domain.answer import Told
+from penstock.gateway.following import Following
+from penstock.gateway.handler import Exchange
+from penstock.gateway.ports import Log
+from penstock.messages.event import InvalidEvent
+from penstock.messages.topics import CHAT_RESPONSES
+from penstock.streaming import records
+from penstock.streaming.ports import BrokerError, Producer, Reader, Record
+from penstock.telemetry.readiness import Readiness
+
+POLL_S = 1.0
+log = structlog.get_logger(__name__)
+
+
+def home_partition(instance: str, partitions: int = CHAT_RESPONSES.partitions) -> int:
+    """Return the partition of chat.responses that a gateway of this name reads: the same after a restart."""
+    return crc32(instance.encode()) % partitions
+
+
+class Home:
+    """Connects an exchange to the log, and passes on what arrives for it."""
+
+    def __init__(
+        self,
+        source: Log,
+        partition: int,
+        following: Following,
+        exchange: Exchange,
+        readiness: Readiness,
+        retry_s: float = 0.5,
+    ) -> None:
+        self._source = source
+        self._partition = partition
+        self._following = following
+        self._exchange = exchange
+        self._readiness = readiness
+        self._retry_s = retry_s
+        self._producer: Producer | None = None
+        self._reader: Reader | None = None
+
+    async def run(self) -> None:
+        """Connect, then read for ever."""
+        self._readiness.waiting("kafka", f"connecting to {self._source.name}")
+        self._readiness.waiting("topics", "waiting for kafka")
+        reader = await self._connect()
+        while True:
+            try:
+                polled = await reader.poll(POLL_S)
+            except BrokerError as error:
+                await self._away(error)
+                continue
+            self._readiness.ready("kafka")
+            if polled:
+                for record in polled:
+                    self._pass_on(record)
+                # A poll need not suspend: without this, responses could starve while records pour in.
+                await asyncio.sleep(0)
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        for opened in (self._reader, self._producer):
+            if opened is not None:
+                try:
+                    await opened.close()
+                except BrokerError as error:
+                    log.warning("closing_failed", reason=str(error))
+
+    async def _connect(self) -> Reader:
+        while True:
+            try:
+                reader = await self._try_to_connect()
+            except BrokerError as error:
+                await self._away(error)
+                continue
+            if reader is not None:
+                return reader
+            await asyncio.sleep(self._retry_s)
+
+    async def _try_to_connect(self) -> Reader | None:
+        missing = await self._source.missing_topics()
+        self._readiness.ready("kafka")
+        if missing:
+            self._readiness.waiting("topics", f"not there yet: {', '.join(missing)}")
+            return None
+        self._producer = self._producer or await self._source.open_producer()
+        # The reader's place is fixed before the first question can be sent, so no answer comes too early.
+        self._reader = reader = await self._source.open_reader(self._partition)
+        self._exchange.producer = self._producer
+        self._readiness.ready("topics")
+        log.info("connected_to_the_log", topic=CHAT_RESPONSES.name, partition=self._partition)
+        return reader
+
+    async def _away(self, error: BrokerError) -> None:
+        log.warning("the_log_is_away", reason=str(error))
+        self._readiness.waiting("kafka", str(error))
+        await asyncio.sleep(self._retry_s)
+
+    def _pass_on(self, record: Record) -> None:
+        # Most records of a shared partition are for other gateways: the key alone tells, before any decoding.
+        if record.key is None or (request_id := record.key.decode(errors="replace")) not in self._following:
+            return
+        try:
+            received = records.decode(record, CHAT_RESPONSES)
+        except InvalidEvent as error:
+            log.warning("record_is_no_event", request_id=request_id, offset=record.offset, reason=str(error))
+            return
+        told = self._following.tell(request_id, received.envelope.epoch, received.event)
+        if told in (Told.GAP, Told.UNEXPECTED):
+            log.error(
+                "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value
+            )

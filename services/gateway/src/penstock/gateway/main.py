@@ -1,0 +1,42 @@
+"""Start of the gateway process, and its OpenAPI document."""
+
+import asyncio
+import sys
+
+import uvloop
+from pydantic import ValidationError
+
+from penstock.gateway.adapters.http.app import create_app
+from penstock.gateway.runtime import serve
+from penstock.gateway.settings import Settings
+from penstock.telemetry.setup import set_up
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Exit code 1: it cannot listen; 2: a setting is wrong."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "PENSTOCK_" + str(problem["loc"][0]).upper()
+            sys.stderr.write(f"{name} is not usable: {problem['msg']}\n")
+        raise SystemExit(2) from None
+    set_up("gateway")
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
+    except OSError as error:
+        where = f"{settings.gateway_host}:{settings.gateway_port}"
+        sys.stderr.write(
+            f"The gateway cannot listen on {where}: {error.strerror}. Set PENSTOCK_GATEWAY_PORT.\n"
+        )
+        raise SystemExit(1) from None
+
+
+def openapi() -> dict[str, object]:
+    """Return the OpenAPI document of the REST API; nothing is started or read."""
+    return create_app().openapi()
+
+
+if __name__ == "__main__":
+    main()

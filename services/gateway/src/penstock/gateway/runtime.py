@@ -1,0 +1,168 @@
+"""All parts of one gateway process put together, and its life from start to drain."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import ceil
+
+import httpx2
+import structlog
+import uvicorn
+from opentelemetry import trace
+from starlette.types import ASGIApp
+
+from penstock.gateway.access import Access, prepare
+from penstock.gateway.adapters.accounts import SqlAccounts
+from penstock.gateway.adapters.http.app import create_app
+from penstock.gateway.adapters.http.edge import Edge
+from penstock.gateway.adapters.http.service import HttpLimits, Service
+from penstock.gateway.adapters.keyfile import KeyFile
+from penstock.gateway.adapters.log import KafkaLog
+from penstock.gateway.adapters.tgi import TgiBackend
+from penstock.gateway.domain.errors import shutting_down
+from penstock.gateway.following import Following
+from penstock.gateway.handler import Exchange, Limits
+from penstock.gateway.home import Home, home_partition
+from penstock.gateway.models import Models
+from penstock.gateway.ports import Accounts, Log
+from penstock.gateway.settings import Settings
+from penstock.streaming.tracing import Spans
+from penstock.streaming.worker import stop_on_signals
+from penstock.telemetry.readiness import Readiness
+
+KEEP_CONNECTION_S = 75
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """One gateway; nothing is opened before `run`."""
+
+    def __init__(self, settings: Settings, source: Log, client: httpx2.AsyncClient) -> None:
+        tracer = trace.get_tracer("penstock.gateway")
+        partition = home_partition(settings.instance)
+        self.settings = settings
+        self.readiness = Readiness("accounts", "kafka", "topics", "backends")
+        self.following = Following(settings.max_answer_chars)
+        self.accounts: Accounts = SqlAccounts(settings.accounts_url())
+        self.models = Models(
+            settings.models,
+            [TgiBackend(url, client) for url in settings.backends],
+            lambda: int(time.time()),
+        )
+        self.exchange = Exchange(
+            self.following,
+            partition,
+            Limits(settings.request_timeout_s, settings.request_grace_s, settings.ack_timeout_s),
+            lambda: time.time_ns() // 1_000_000,
+            Spans(tracer, "gateway"),
+        )
+        self.home = Home(source, partition, self.following, self.exchange, self.readiness)
+        self.service = Service(
+            self.exchange,
+            self.models,
+            Access(self.accounts, time.monotonic, settings.key_cache_s),
+            self.readiness,
+            tracer,
+            HttpLimits(
+                settings.max_body_bytes,
+                settings.max_buffered_bytes,
+                settings.max_open_requests,
+                settings.body_timeout_s,
+                settings.keep_alive_s,
+            ),
+        )
+
+    def app(self) -> ASGIApp:
+        """Return the app to serve."""
+        app = create_app()
+        app.state.service = self.service
+        return Edge(app, self.service)
+
+    async def run(
+        self, listener: socket.socket, announce: Callable[[str], None], stop: asyncio.Event
+    ) -> None:
+        """Serve until `stop` is set, and then let open answers end; `announce` is told a new API key."""
+        server = _Server(
+            uvicorn.Config(
+                self.app(),
+                lifespan="off",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_CONNECTION_S,
+                timeout_graceful_shutdown=ceil(self.settings.drain_s) + 1,
+            )
+        )
+        store = KeyFile(self.settings.state / "api-key")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [
+                    tasks.create_task(prepare(self.accounts, store, self.readiness, announce)),
+                    tasks.create_task(self.models.run(self.readiness)),
+                    tasks.create_task(self.home.run()),
+                    tasks.create_task(self._drain(server, stop)),
+                ]
+                await server.serve([listener])
+                for task in background:
+                    task.cancel()
+        finally:
+            await self.home.close()
+            await self.accounts.close()
+
+    async def _drain(self, server: uvicorn.Server, stop: asyncio.Event) -> None:
+        """Take no more requests after `stop`, and cut what is still open `drain_s` later."""
+        await stop.wait()
+        log.info("stopping", open_requests=len(self.following))
+        self.readiness.waiting("process", "stopping")
+        server.should_exit = True
+        await asyncio.sleep(self.settings.drain_s)
+        self.following.fail_all(shutting_down())
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but for signals, which are ours: it raises them again when it ends, before we have closed."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Return the socket to serve on. Raises OSError."""
+    family = socket.AF_INET6 if ":" in settings.gateway_host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Connections inherit it: one whose client takes nothing for so long is closed by the kernel, and
+        # what it held is freed (tcp(7)).
+        timeout_ms = round(settings.send_timeout_s * 1000)
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
+    try:
+        listener.bind((settings.gateway_host, settings.gateway_port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def serve(settings: Settings) -> None:
+    """Run one gateway on Kafka until SIGTERM or SIGINT. Raises OSError if it cannot listen."""
+    listener = listen(settings)
+    host, port = listener.getsockname()[:2]
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        gateway = Gateway(settings, KafkaLog(settings.kafka), client)
+        log.info("listening", url=f"http://{host}:{port}", instance=settings.instance)
+        await gateway.run(listener, _announce(settings), stop_on_signals())
+
+
+def _announce(settings: Settings) -> Callable[[str], None]:
+    def announce(key: str) -> None:
+        sys.stdout.write(f"API key: {key} (kept in {settings.state / 'api-key'})\n")
+        sys.stdout.flush()
+
+    return announce

@@ -1,0 +1,72 @@
+"""Settings, from the environment (prefix `PENSTOCK_`), read once in main."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+BACKEND_FORM = "tgi+http://host:port"
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _check_backend(value: str) -> str:
+    if not value.startswith(("tgi+http://", "tgi+https://")):
+        raise ValueError(f"{value!r} is not of the form {BACKEND_FORM}")
+    return value.rstrip("/")
+
+
+Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
+Backends = Annotated[list[Annotated[str, AfterValidator(_check_backend)]], NoDecode, BeforeValidator(_split)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings of the gateway; an empty variable counts as unset. Sizes in bytes, times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, frozen=True)
+
+    state: Path = Path(".penstock")
+    """Folder of what the gateway keeps: `api-key`, `gateway/accounts.db`."""
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, `host:port[,host:port]`."""
+    gateway_host: str = "127.0.0.1"
+    gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    """Port of the REST API; 0 picks a free one."""
+    instance: str = "gateway-0"
+    """Name of this replica; it decides the home partition."""
+    models: Names = []
+    """Names of the models on offer; unset: the backends are asked."""
+    backends: Backends = ["tgi+http://127.0.0.1:8081"]
+    accounts_db: str = ""
+    """SQLAlchemy URL of the accounts database; unset: SQLite in the state folder."""
+    key_cache_s: Seconds = 10
+    """For how long a key's tenant is remembered, and so may a revoked key still work."""
+    request_timeout_s: Seconds = 120
+    """A request's deadline, from its arrival."""
+    request_grace_s: Seconds = 5
+    """For how long after its deadline a request's end is waited for."""
+    ack_timeout_s: Seconds = 10
+    """For how long a request may wait for the log to confirm it."""
+    keep_alive_s: Seconds = 15
+    """Silence in a stream after which a comment is sent."""
+    body_timeout_s: Seconds = 30
+    """For how long a request's body may take to arrive."""
+    send_timeout_s: Seconds = 60
+    """For how long a client may take nothing before its connection is dropped."""
+    drain_s: Seconds = 5
+    """For how long open answers may go on after SIGTERM."""
+    max_body_bytes: Annotated[int, Field(gt=0)] = 1 << 20
+    max_buffered_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    """Bodies that are being received, together."""
+    max_open_requests: Annotated[int, Field(gt=0)] = 1024
+    max_answer_chars: Annotated[int, Field(gt=0)] = 1 << 18
+
+    def accounts_url(self) -> str:
+        """Return the URL of the accounts database."""
+        return (
+            self.accounts_db or f"sqlite+aiosqlite:///{(self.state / 'gateway' / 'accounts.db').absolute()}"
+        )

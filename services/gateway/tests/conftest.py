@@ -1,0 +1,221 @@
+"""A whole gateway on a real socket, over a broker in memory whose pipeline the test plays."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from penstock.gateway.runtime import Gateway, listen
+from penstock.gateway.settings import Settings
+from penstock.messages.chat import AnswerCompleted, AnswerStarted, AnswerText, Citation, Usage
+from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
+from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from penstock.streaming import records
+from penstock.streaming.adapters.memory import MemoryBroker, MemoryReader
+from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record
+from penstock.streaming.stage import Received
+
+MODEL = "tiny/model"
+
+
+class FlakyReader:
+    """Reads as its inner reader does, except while the log is away."""
+
+    def __init__(self, inner: MemoryReader, source: "MemoryLog") -> None:
+        self._inner = inner
+        self._source = source
+
+    async def poll(self, wait: float) -> Sequence[Record]:
+        self._source.check()
+        return await self._inner.poll(min(wait, 0.05))
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class MemoryLog:
+    """Port: Log. `away` and `missing` play a broker that is not there, or has no topics yet."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self.broker = MemoryBroker()
+        self.away = False
+        self.missing: list[str] = []
+
+    def check(self) -> None:
+        if self.away:
+            raise BrokerError("no broker answers")
+
+    async def missing_topics(self) -> list[str]:
+        self.check()
+        return self.missing
+
+    async def open_producer(self) -> Producer:
+        self.check()
+        return self.broker.producer()
+
+    async def open_reader(self, partition: int) -> Reader:
+        return FlakyReader(self.broker.reader([Partition(CHAT_RESPONSES.name, partition)]), self)
+
+
+class Stand:
+    """A running gateway, and the means to play what stands behind it."""
+
+    def __init__(self, settings: Settings, source: MemoryLog, client: httpx2.AsyncClient) -> None:
+        self.settings = settings
+        self.source = source
+        self.client = client
+        self.gateway = Gateway(settings, source, client)
+        self.listener = listen(settings)
+        self.port: int = self.listener.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.announced: list[str] = []
+        self.stop = asyncio.Event()
+        self._arrived: list[Record] = []
+        self._questions = source.broker.consumer("test", [CHAT_REQUESTS.name])
+        self._writer = source.broker.producer()
+
+    @property
+    def key(self) -> str:
+        return (self.settings.state / "api-key").read_text().strip()
+
+    @property
+    def auth(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
+
+    async def question(self) -> Received[Event]:
+        """Return the next question that reached the log."""
+        async with asyncio.timeout(10):
+            while not self._arrived:
+                self._arrived += (await self._questions.poll(1)).records
+        return records.decode(self._arrived.pop(0), CHAT_REQUESTS)
+
+    async def say(self, cause: Envelope, *events: Event, epoch: int = 0) -> None:
+        """Write events of the answer to the log."""
+        for event in events:
+            envelope = Envelope(
+                id="x",
+                type=event.TYPE,
+                source="/test",
+                time_ms=cause.time_ms,
+                subject=cause.subject,
+                tenant=cause.tenant,
+                reply_partition=cause.reply_partition,
+                deadline_ms=cause.deadline_ms,
+                epoch=epoch,
+            )
+            await records.send(self._writer, CHAT_RESPONSES, envelope, event)
+
+    async def answer(self, *texts: str, **end: Any) -> Envelope:
+        """Take the next question and answer it with these pieces of text."""
+        cause = (await self.question()).envelope
+        await self.say(cause, *events_of(*texts, **end))
+        return cause
+
+    async def ask(self, body: Any = None, **more: Any) -> httpx2.Response:
+        """POST a chat completion."""
+        body = chat_body() if body is None else body
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        headers = {"content-type": "application/json", **self.auth, **more.pop("headers", {})}
+        return await self.client.post(
+            f"{self.url}/v1/chat/completions", content=content, headers=headers, timeout=20, **more
+        )
+
+    @asynccontextmanager
+    async def raw(self, body: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        """Open a connection of our own and send a request over it."""
+        content = json.dumps(body).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 12)
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {self.key}\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+        )
+        writer.write(head.encode() + content)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition of the gateway's, at most five seconds."""
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  # nobody tells when it comes true
+                await asyncio.sleep(0.005)
+
+
+def chat_body(**more: Any) -> dict[str, Any]:
+    return {"model": MODEL, "messages": [{"role": "user", "content": "What is a penstock?"}], **more}
+
+
+def events_of(*texts: str, **end: Any) -> list[Event]:
+    """Return the events of a whole answer."""
+    events: list[Event] = [AnswerStarted(model=MODEL)]
+    length = 0
+    for text in texts:
+        events.append(AnswerText(start=length, text=text))
+        length += len(text)
+    return [*events, completed(length, **end)]
+
+
+def completed(length: int, **end: Any) -> AnswerCompleted:
+    usage = Usage(prompt_tokens=7, completion_tokens=3)
+    fields: dict[str, Any] = {"finish_reason": "stop", "usage": usage, "citations": (), **end}
+    return AnswerCompleted(length=length, **fields)
+
+
+CITATION = Citation(index=1, document_id="doc-1", title="Water", start=10, end=25, quote="a pipe of steel")
+
+StartStand = Callable[..., Awaitable[Stand]]
+
+
+@pytest.fixture
+async def start_stand(tmp_path: Path) -> AsyncIterator[StartStand]:
+    """Starts gateways with settings of the test's; `source` is the log, `ready` whether to wait for it."""
+    async with AsyncExitStack() as stack:
+
+        async def start(source: MemoryLog | None = None, ready: bool = True, **settings: Any) -> Stand:
+            values = {"state": tmp_path, "gateway_port": 0, "models": [MODEL], "drain_s": 0.2, **settings}
+            client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+            stand = Stand(Settings(**values), source or MemoryLog(), client)
+            running = asyncio.create_task(
+                stand.gateway.run(stand.listener, stand.announced.append, stand.stop)
+            )
+
+            async def end() -> None:
+                stand.stop.set()
+                await running
+
+            stack.push_async_callback(end)
+            if ready:
+                await stand.until(lambda: stand.gateway.readiness.is_ready)
+            return stand
+
+        yield start
+
+
+@pytest.fixture
+async def stand(start_stand: StartStand) -> Stand:
+    """A gateway that is ready."""
+    return await start_stand()
+
+
+@pytest.fixture(scope="session")
+def kit() -> Any:
+    """Names that tests share: `--import-mode=importlib` gives them no other way to this module."""
+
+    class Kit:
+        model = MODEL
+        citation = CITATION
+        log = MemoryLog
+        body = staticmethod(chat_body)
+        events = staticmethod(events_of)
+        completed = staticmethod(completed)
+
+    return Kit

@@ -1,0 +1,190 @@
+"""Keys: hashed in the database, in a file of their own, revoked for good; the first one whatever was lost."""
+
+import asyncio
+import sqlite3
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from penstock.gateway.access import Access, FirstKey, provide_first_key
+from penstock.gateway.adapters.accounts import MIGRATIONS, VERSION, SqlAccounts, migrate
+from penstock.gateway.adapters.keyfile import KeyFile
+from penstock.gateway.adapters.tables import Base
+from penstock.gateway.domain import keys
+from penstock.gateway.ports import Accounts, AccountsAway, UnusableKey
+
+
+@pytest.fixture
+async def accounts(tmp_path: Path) -> Any:
+    opened = SqlAccounts(f"sqlite+aiosqlite:///{tmp_path}/deep/er/accounts.db")
+    await opened.open()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "state" / "api-key")
+
+
+def digest(key: str) -> str:
+    return keys.digest_of(key)
+
+
+async def test_first_start_makes_a_key(accounts: Accounts, store: KeyFile, tmp_path: Path) -> None:
+    outcome, key = await provide_first_key(accounts, store)
+    assert outcome is FirstKey.MADE
+    assert store.path.read_text() == f"{key}\n"
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+    assert [path.name for path in store.path.parent.iterdir()] == ["api-key"]
+    assert await accounts.tenant_of(digest(key)) == "default"
+    database = b"".join(path.read_bytes() for path in (tmp_path / "deep" / "er").iterdir())
+    assert key.encode() not in database
+    assert digest(key).encode() in database
+    assert key[:10].encode() in database
+    assert await provide_first_key(accounts, store) == (FirstKey.KNOWN, key)
+
+
+async def test_a_new_database_takes_the_key_of_the_file(accounts: Accounts, store: KeyFile) -> None:
+    key = keys.new_key()
+    store.keep(key)
+    assert await provide_first_key(accounts, store) == (FirstKey.REGISTERED, key)
+    assert await accounts.tenant_of(digest(key)) == "default"
+
+
+async def test_a_lost_file_gets_a_new_key(accounts: Accounts, store: KeyFile) -> None:
+    _, old = await provide_first_key(accounts, store)
+    store.path.unlink()
+    outcome, new = await provide_first_key(accounts, store)
+    assert outcome is FirstKey.MADE
+    assert new != old
+    assert await accounts.tenant_of(digest(new)) == "default"
+    assert await accounts.tenant_of(digest(old)) == "default"
+
+
+async def test_a_revoked_key_stays_revoked(accounts: Accounts, store: KeyFile) -> None:
+    _, key = await provide_first_key(accounts, store)
+    assert await accounts.revoke(digest(key))
+    assert not await accounts.revoke(digest(key))
+    assert await accounts.tenant_of(digest(key)) is None
+    assert await provide_first_key(accounts, store) == (FirstKey.KNOWN, key)
+    assert await accounts.tenant_of(digest(key)) is None
+
+
+async def test_of_two_starts_at_once_one_makes_the_key(
+    accounts: Accounts, store: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = keys.new_key()
+    KeyFile(store.path).keep(other)
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "read", iter([None, other]).__next__)
+        outcome, key = await provide_first_key(accounts, store)
+    assert (outcome, key) == (FirstKey.REGISTERED, other)
+    assert store.path.read_text() == f"{other}\n"
+
+
+async def test_a_file_that_is_no_key_is_left_alone(accounts: Accounts, store: KeyFile) -> None:
+    store.path.parent.mkdir()
+    store.path.write_text("my shopping list\n")
+    with pytest.raises(UnusableKey, match="Delete it"):
+        await provide_first_key(accounts, store)
+    assert store.path.read_text() == "my shopping list\n"
+
+
+async def test_a_file_open_to_all_is_closed(store: KeyFile) -> None:
+    key = keys.new_key()
+    store.keep(key)
+    store.path.chmod(0o644)
+    assert store.read() == key
+    assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
+
+
+async def test_keys_are_remembered_for_a_short_time(accounts: Accounts) -> None:
+    now = 0.0
+    access = Access(accounts, lambda: now, ttl_s=10)
+    key, stranger = keys.new_key(), keys.new_key()
+    await accounts.register("acme", keys.record_of(key))
+    assert await access.tenant_of(key) == "acme"
+    assert await access.tenant_of(stranger) is None
+    await accounts.revoke(digest(key))
+    await accounts.register("late", keys.record_of(stranger))
+    now = 9.9
+    assert await access.tenant_of(key) == "acme"
+    assert await access.tenant_of(stranger) is None
+    now = 10.1
+    assert await access.tenant_of(key) is None
+    assert await access.tenant_of(stranger) == "late"
+
+
+async def test_guessing_evicts_no_real_key() -> None:
+    class Counting:
+        asked = 0
+        real = digest("psk-" + "a" * 43)
+
+        async def tenant_of(self, wanted: str) -> str | None:
+            self.asked += 1
+            return "acme" if wanted == self.real else None
+
+    counting: Any = Counting()
+    access = Access(counting, lambda: 0.0, size=2)
+    assert await access.tenant_of("psk-" + "a" * 43) == "acme"
+    for _ in range(5):
+        assert await access.tenant_of(keys.new_key()) is None
+    asked = counting.asked
+    assert await access.tenant_of("psk-" + "a" * 43) == "acme"
+    assert await access.tenant_of("not even a key") is None
+    assert counting.asked == asked
+
+
+async def test_a_database_that_is_away_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    away = SqlAccounts(f"sqlite+aiosqlite:///{tmp_path}/file/accounts.db")
+    with pytest.raises(AccountsAway):
+        await away.open()
+    key = keys.new_key()
+    with pytest.raises(AccountsAway) as raised:
+        await away.register("acme", keys.record_of(key))
+    assert digest(key) not in str(raised.value)
+    await away.close()
+
+
+def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
+    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
+    engine = create_engine(f"sqlite:///{tmp_path}/accounts.db")
+    with engine.begin() as connection:
+        migrate(connection)
+    with engine.begin() as connection:
+        migrate(connection)
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    engine.dispose()
+
+
+async def test_a_database_of_a_later_version_is_refused(accounts: Any, tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "deep" / "er" / "accounts.db") as database:
+        database.execute("update alembic_version set version_num = '9999'")
+    with pytest.raises(AccountsAway, match="version"):
+        await accounts.open()
+
+
+async def test_the_first_key_is_announced_once(start_stand: Any, tmp_path: Path) -> None:
+    first = await start_stand()
+    assert first.announced == [first.key]
+    second = await start_stand()
+    assert second.announced == []
+    assert (await second.client.get(f"{second.url}/v1/models", headers=first.auth)).status_code == 200
+    assert (tmp_path / "gateway" / "accounts.db").exists()
+
+
+async def test_a_revoked_key_opens_nothing(start_stand: Any) -> None:
+    stand = await start_stand(key_cache_s=0.01)
+    assert (await stand.client.get(f"{stand.url}/v1/models", headers=stand.auth)).status_code == 200
+    await stand.gateway.accounts.revoke(digest(stand.key))
+    async with asyncio.timeout(5):
+        while (await stand.client.get(f"{stand.url}/v1/models", headers=stand.auth)).status_code != 401:
+            continue

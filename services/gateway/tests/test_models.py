@@ -1,0 +1,117 @@
+"""Which models are on offer: named, or asked from backends that come and go."""
+
+import asyncio
+from typing import Any
+
+import httpx2
+import pytest
+
+from penstock.gateway.adapters.tgi import TgiBackend
+from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.models import Models
+from penstock.gateway.ports import BackendAway
+from penstock.gateway.settings import Settings
+from penstock.telemetry.readiness import Readiness
+
+
+class Played:
+    """Port: Backend. Serves `serving`, or is away while that is None."""
+
+    def __init__(self, name: str, serving: str | None) -> None:
+        self.name = name
+        self.serving = serving
+
+    async def models(self) -> list[str]:
+        if self.serving is None:
+            raise BackendAway(f"{self.name}: away")
+        return [self.serving]
+
+
+async def test_nothing_is_offered_until_a_backend_answers() -> None:
+    backend = Played("a", None)
+    models = Models([], [backend], lambda: 5)
+    readiness = Readiness("backends")
+    running = asyncio.create_task(models.run(readiness, refresh_s=0.01, retry_s=0.01))
+    while readiness.waiting_for != ["backends: a: away"]:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0)
+    with pytest.raises(ApiError) as raised:
+        models.find("m")
+    assert raised.value.status == 503
+    backend.serving = "m"
+    while not readiness.is_ready:  # noqa: ASYNC110  # nobody tells
+        await asyncio.sleep(0)
+    assert models.find("m").created == 5
+    running.cancel()
+
+
+async def test_what_a_backend_served_is_kept_while_it_is_away() -> None:
+    first, second = Played("a", "m1"), Played("b", "m2")
+    models = Models([], [first, second], lambda: 5)
+    await models.refresh()
+    first.serving = None
+    assert await models.refresh() == ["a: away"]
+    assert models.names == ["m1", "m2"]
+    first.serving = "m3"
+    second.serving = "m3"
+    await models.refresh()
+    assert models.names == ["m3"]
+    with pytest.raises(ApiError) as raised:
+        models.find("m1")
+    assert raised.value.code == "model_not_found"
+
+
+async def test_named_models_need_no_backend() -> None:
+    readiness = Readiness("backends")
+    models = Models(["x", "y"], [Played("a", None)], lambda: 5)
+    await models.run(readiness)
+    assert readiness.is_ready
+    assert [model.id for model in models.listed().data] == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "result"),
+    [
+        (httpx2.Response(200, json={"model_id": "org/m", "version": "3"}), ["org/m"]),
+        (httpx2.Response(503), "503"),
+        (httpx2.Response(200, content=b"<html>"), "not TGI's /info"),
+        (httpx2.Response(200, json={}), "not TGI's /info"),
+        (httpx2.ConnectError("refused"), "refused"),
+    ],
+)
+async def test_tgi_is_asked_for_its_model(answer: Any, result: Any) -> None:
+    def answers(request: httpx2.Request) -> httpx2.Response:
+        assert str(request.url) == "http://backend:1/info"
+        if isinstance(answer, Exception):
+            raise answer
+        response: httpx2.Response = answer
+        return response
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answers)) as client:
+        backend = TgiBackend("tgi+http://backend:1", client)
+        if isinstance(result, list):
+            assert await backend.models() == result
+        else:
+            with pytest.raises(BackendAway, match=result):
+                await backend.models()
+
+
+def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_BACKENDS", "tgi+http://a:1/, tgi+https://b:2")
+    monkeypatch.setenv("PENSTOCK_MODELS", "one, two,")
+    monkeypatch.setenv("PENSTOCK_KAFKA", "")
+    settings = Settings()
+    assert settings.backends == ["tgi+http://a:1", "tgi+https://b:2"]
+    assert settings.models == ["one", "two"]
+    assert settings.kafka == "127.0.0.1:9092"
+
+
+def test_a_backend_of_another_form_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from penstock.gateway.main import main
+
+    monkeypatch.setenv("PENSTOCK_BACKENDS", "http://a:1")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "PENSTOCK_BACKENDS is not usable" in capsys.readouterr().err

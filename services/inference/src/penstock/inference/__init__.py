@@ -1,0 +1,1 @@
+"""TGI and TEI dialects over OpenVINO GenAI on the CPU."""

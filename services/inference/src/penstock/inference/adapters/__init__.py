@@ -1,0 +1,1 @@
+"""The only place of outside libraries: OpenVINO, tokenizers, FastAPI, Prometheus."""

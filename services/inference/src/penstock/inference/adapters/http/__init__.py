@@ -1,0 +1,1 @@
+"""The dialects of Text Generation Inference and Text Embeddings Inference over HTTP."""

@@ -1,0 +1,59 @@
+"""What the routes share: the parts of the service, and how errors become answers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from penstock.inference.adapters.embedding_batcher import EmbeddingBatcher
+from penstock.inference.adapters.http.metrics import Metrics
+from penstock.inference.adapters.http.wire import ErrorResponse
+from penstock.inference.domain.errors import BodyTooLargeError, InferenceError, UnhealthyError
+from penstock.inference.domain.generation import Limits
+from penstock.inference.ports import TextEngine, TextTokenizer
+from penstock.telemetry.readiness import Readiness
+
+encode_json = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Service:
+    """The parts of the running service. `loaded_tokenizer` is there once the model is."""
+
+    engine: TextEngine
+    embeddings: EmbeddingBatcher
+    metrics: Metrics
+    limits: Limits
+    model_id: str
+    embedding_model_id: str
+    max_batch_size: int
+    max_body_bytes: int
+    version: str
+    readiness: Readiness = field(default_factory=lambda: Readiness("model", "embeddings"))
+    loaded_tokenizer: TextTokenizer | None = None
+
+    @property
+    def tokenizer(self) -> TextTokenizer:
+        """Return the model's tokenizer. Raises UnhealthyError before the model is loaded."""
+        if self.loaded_tokenizer is None:
+            raise UnhealthyError("the model is not loaded")
+        return self.loaded_tokenizer
+
+
+def json_response(body: Any, status: int = 200, *, close: bool = False) -> Response:
+    """Return a JSON answer; `close` ends the connection after it."""
+    headers = {"connection": "close"} if close else None
+    return Response(encode_json(body), status, headers, "application/json")
+
+
+def error_response(error: InferenceError) -> Response:
+    """Return TGI's answer for an error."""
+    # A body that is far too large is not read to its end, so its connection cannot be used again.
+    close = isinstance(error, BodyTooLargeError)
+    return json_response(ErrorResponse(str(error), error.error_type), error.status, close=close)
+
+
+def error_event(error: InferenceError) -> bytes:
+    """Return an error in the middle of a stream."""
+    return b"data: " + encode_json(ErrorResponse(str(error), error.error_type)) + b"\n\n"
