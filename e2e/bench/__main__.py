@@ -39,8 +39,6 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="another file with the two marks to write the tables to")
     parser.add_argument("--part", choices=("stub", "model"), help="only this part; writes no file")
     given = parser.parse_args()
-    # So that `finally` runs and the temporary folder goes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         _bench(make_console(), QUICK if given.quick else FULL, given)
     except (Interrupted, KeyboardInterrupt):
@@ -52,6 +50,7 @@ def main() -> None:
 
 def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
     tables: list[Table] = []
+    _exit_on_sigterm()
     with (
         tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
@@ -69,6 +68,11 @@ def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
         output = given.output or find_root() / "docs" / "benchmarks.md"
         report.rewrite(output, machine, COMMAND, tables)
         console.print(f"\nWritten to {output}", markup=False)
+
+
+def _exit_on_sigterm() -> None:
+    """So that `finally` runs and the temporary folder goes; a supervisor's end undoes it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 async def _stub_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
@@ -92,6 +96,7 @@ async def _model_part(console: Console, folder: Path, plan: Plan) -> list[Table]
         results.append(await real_model.measure(stack, plan))
 
     await with_stack(console, folder, None, work)
+    _exit_on_sigterm()
     console.print("    the engine alone")
     measured = results[0]
     cases = [replace(case, alone=await real_model.engine_alone(case, plan)) for case in measured.cases]

@@ -16,6 +16,18 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Prompts:
+    """One kind of prompt for the real model; before the `rounds` both arms have a round that does not count
+    if `warm_up` says so. Prompts with passages are long, and most of the time then goes into reading them.
+    """
+
+    name: str
+    passages: bool
+    rounds: int
+    warm_up: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """Times in the names' units."""
 
@@ -33,7 +45,8 @@ class Plan:
     flood_window_s: float
     model_streams: int
     model_tokens: int
-    model_rounds: int
+    model_prompts: tuple[Prompts, ...]
+    """Those without passages first: documents are ingested before the first that have some."""
 
 
 FULL = Plan(
@@ -48,7 +61,10 @@ FULL = Plan(
     flood_window_s=6.0,
     model_streams=32,
     model_tokens=128,
-    model_rounds=3,
+    model_prompts=(
+        Prompts("plain questions", passages=False, rounds=4, warm_up=True),
+        Prompts("questions with passages", passages=True, rounds=1, warm_up=False),
+    ),
 )
 QUICK = Plan(
     first_ms=40,
@@ -62,5 +78,5 @@ QUICK = Plan(
     flood_window_s=3.0,
     model_streams=32,
     model_tokens=64,
-    model_rounds=1,
+    model_prompts=(Prompts("plain questions", passages=False, rounds=1, warm_up=True),),
 )

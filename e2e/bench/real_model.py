@@ -15,7 +15,7 @@ import msgspec
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Rates, interleaved, wave_rate
 from e2e.bench.load import wave
-from e2e.bench.plan import Plan
+from e2e.bench.plan import Plan, Prompts
 from e2e.bench.processes import Memory, Processes
 from e2e.bench.questions import capture_prompts, messages
 from e2e.bench.stacks import Stack
@@ -69,35 +69,40 @@ async def measure(stack: Stack, plan: Plan) -> ModelResults:
         asked = partial(messages, different=plan.model_streams)
         through = Through(client, stack.gateway, stack.key, stack.model, asked, words_are_tokens=False)
         cases = []
-        for name, passages in (("plain questions", False), ("with passages", True)):
-            if passages:
+        for kind in plan.model_prompts:
+            if kind.passages:
                 await stack.ingest_sample()
-            stack.console.print(f"    {plan.model_streams} requests at once, {name}")
-            prompts = await capture_prompts(stack.kafka, through, plan.model_streams, passages=passages)
+            stack.console.print(f"    {plan.model_streams} requests at once, {kind.name}")
+            prompts = await capture_prompts(stack.kafka, through, plan.model_streams, passages=kind.passages)
             direct = Direct(client, stack.inference, prompts)
-            cases.append(await _case(name, (direct, through), prompts, plan))
+            cases.append(await _case((direct, through), prompts, kind, plan))
     return ModelResults(plan.model_streams, stack.model, tuple(cases), Processes(stack.pids).memory())
 
 
-async def _case(name: str, arms: tuple[Target, Target], prompts: Callable[[int], str], plan: Plan) -> Case:
+async def _case(
+    arms: tuple[Target, Target], prompts: Callable[[int], str], kind: Prompts, plan: Plan
+) -> Case:
     streams = plan.model_streams
     rates: tuple[list[float], list[float]] = ([], [])
     lengths: list[int] = []
     # Every wave asks the same questions, under numbers of its own: no prefix is found in the cache.
     firsts = count(streams, streams)
-    for order in [(1, 0), *interleaved(plan.model_rounds)]:
+    if kind.warm_up:
+        for target in arms:
+            await wave(target, streams, plan.model_tokens, next(firsts))
+    for order in interleaved(kind.rounds):
         for arm in order:
             replies = await wave(arms[arm], streams, plan.model_tokens, next(firsts))
             rates[arm].append(wave_rate(replies))
             lengths += [reply.tokens for reply in replies]
-    asked = [prompts(nth) for nth in range(next(firsts), next(firsts))]
+    first = next(firsts)
+    asked = [prompts(nth) for nth in range(first, first + streams)]
     return Case(
-        name=name,
+        name=kind.name,
         prompt_characters=sum(map(len, asked)) // streams,
         answer_tokens=sum(lengths) / len(lengths),
-        # The first round warms up.
-        direct=Rates(tuple(rates[0][1:])),
-        through=Rates(tuple(rates[1][1:])),
+        direct=Rates(tuple(rates[0])),
+        through=Rates(tuple(rates[1])),
         prompts=asked,
     )
 

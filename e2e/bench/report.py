@@ -47,8 +47,8 @@ def model_tables(results: ModelResults, plan: Plan) -> list[Table]:
             f"Tokens/s with the real model, {results.streams} requests at once",
             headings,
             rows,
-            f"{results.model}; up to {plan.model_tokens} new tokens an answer; medians of {plan.model_rounds}"
-            " rounds, in brackets the lowest and the highest. Direct is the inference service's"
+            f"{results.model}; up to {plan.model_tokens} new tokens an answer; the median of the rounds,"
+            " in brackets the lowest and the highest. Direct is the inference service's"
             " /generate_stream with the very prompts that Penstock makes; the engine alone runs them in a"
             " process without a server. No two prompts share their first words, so no prefix is cached.",
         ),

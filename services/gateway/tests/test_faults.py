@@ -22,6 +22,7 @@ async def test_starts_before_kafka_and_says_so(start_stand: Any, kit: Any) -> No
     log.away = True
     stand = await start_stand(log, ready=False)
     await stand.until(lambda: "kafka: no broker answers" in stand.gateway.readiness.waiting_for)
+    await stand.until(lambda: not any("accounts" in w for w in stand.gateway.readiness.waiting_for))
     assert (await stand.client.get(f"{stand.url}/livez")).status_code == 200
     status, waiting_for = await readyz(stand)
     assert status == 503
