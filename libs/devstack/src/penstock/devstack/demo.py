@@ -12,7 +12,7 @@ from penstock.devstack.run import Running
 from penstock.devstack.state import StateDir
 from penstock.devstack.talk import ask_aloud, ingest_aloud, read_key
 
-QUESTION = "What is continuous batching?"
+QUESTION = "What is a penstock?"
 _MAX_TOKENS = 96
 
 _HOW_TO_GO_ON = """\

@@ -131,6 +131,7 @@ def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
         "PENSTOCK_KAFKA": addresses.kafka,
         "PENSTOCK_BACKENDS": addresses.backends,
         "PENSTOCK_EMBEDDINGS": addresses.embeddings,
+        "PENSTOCK_MODEL_CACHE": os.environ.get("PENSTOCK_MODEL_CACHE") or str(state.folder / "models"),
         "PENSTOCK_GATEWAY_HOST": addresses.gateway_host,
         "PENSTOCK_GATEWAY_PORT": str(addresses.gateway_port),
         "PYTHONUNBUFFERED": "1",
