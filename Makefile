@@ -47,7 +47,7 @@ check: setup ## Format, lint, types, import rules, contracts
 
 bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
 	@$(MAKE) --no-print-directory prepared
-	@$(BIN)/python e2e/bench
+	@$(BIN)/python -m e2e.bench
 
 contracts: setup ## Render contracts/ from the types and the apps
 	@$(BIN)/python contracts/render.py

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -38,6 +37,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", default=quick, help="or QUICK=1: a minute and a half")
     parser.add_argument("--output", type=Path, help="another file with the two marks to write the tables to")
     parser.add_argument("--part", choices=("stub", "model"), help="only this part; writes no file")
+    parser.add_argument(
+        "--passages", action="store_true", help="give the real model passages to read: much slower"
+    )
     given = parser.parse_args()
     try:
         _bench(make_console(), QUICK if given.quick else FULL, given)
@@ -58,7 +60,7 @@ def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
         if given.part != "model":
             tables += runner.run(_stub_part(console, Path(folder) / "stub", plan))
         if given.part != "stub":
-            tables += runner.run(_model_part(console, Path(folder) / "model", plan))
+            tables += runner.run(_model_part(console, Path(folder) / "model", plan, passages=given.passages))
     machine = describe()
     console.print(f"\n{machine}", markup=False)
     for table in tables:
@@ -88,19 +90,18 @@ async def _stub_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
     return report.stub_tables(results[0], plan)
 
 
-async def _model_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
+async def _model_part(console: Console, folder: Path, plan: Plan, *, passages: bool) -> list[Table]:
     results: list[real_model.ModelResults] = []
     console.print("==> With the real model")
 
     async def work(stack: Stack) -> None:
-        results.append(await real_model.measure(stack, plan))
+        results.append(await real_model.measure(stack, plan, passages=passages))
 
     await with_stack(console, folder, None, work)
     _exit_on_sigterm()
     console.print("    the engine alone")
-    measured = results[0]
-    cases = [replace(case, alone=await real_model.engine_alone(case, plan)) for case in measured.cases]
-    return report.model_tables(replace(measured, cases=tuple(cases)), plan)
+    alone = await real_model.engine_alone(results[0].prompts, plan)
+    return report.model_tables(results[0], alone, plan)
 
 
 if __name__ == "__main__":

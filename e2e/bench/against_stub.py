@@ -8,11 +8,12 @@ from itertools import count
 
 import httpx2
 
-from e2e.bench.figures import Latency, Rates, Reply, interleaved, per_thousand, total
-from e2e.bench.load import Window, closed_loop, flood, wave
+from e2e.bench.figures import Latency, Reply, interleaved
+from e2e.bench.load import closed_loop, wave
 from e2e.bench.plan import Plan, Step
 from e2e.bench.processes import STUB, Memory, Processes
 from e2e.bench.questions import DIFFERENT, capture_prompts, messages
+from e2e.bench.saturation import Saturation, saturate
 from e2e.bench.stacks import Stack, StubProcess
 from e2e.bench.targets import Direct, Target, Through, new_client
 
@@ -26,18 +27,6 @@ class Latencies:
     streams: int
     direct: Latency
     through: Latency
-
-
-@dataclass(frozen=True)
-class Saturation:
-    """Both arms with more tokens on offer than they can take."""
-
-    streams: int
-    direct: Rates
-    through: Rates
-    direct_cpu_ms: Mapping[str, float]
-    """Processor milliseconds for 1,000 tokens, by process."""
-    through_cpu_ms: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -66,8 +55,8 @@ async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
             say(f"    latency at {step.streams} streams")
             latencies.append(await _latency(arms, step, plan))
         await _tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
-        say(f"    saturation with {plan.flood_streams} streams")
-        saturation = await _saturate(arms, plan, processes)
+        say(f"    saturation with {plan.flood.streams} streams")
+        saturation = await saturate(arms, plan.flood, plan.flood_rounds, processes)
     return StubResults(tuple(latencies), saturation, processes.memory())
 
 
@@ -86,33 +75,3 @@ async def _latency(arms: tuple[Target, Target], step: Step, plan: Plan) -> Laten
                 await closed_loop(arms[arm], step.streams, step.each, step.tokens, spread_s, first)
             )
     return Latencies(step.streams, Latency.of(replies[0]), Latency.of(replies[1]))
-
-
-async def _saturate(arms: tuple[Target, Target], plan: Plan, processes: Processes) -> Saturation:
-    windows: tuple[list[Window], list[Window]] = ([], [])
-    for order in interleaved(plan.flood_rounds):
-        for arm in order:
-            windows[arm].append(
-                await flood(
-                    arms[arm],
-                    plan.flood_streams,
-                    plan.flood_tokens,
-                    plan.flood_ramp_s,
-                    plan.flood_window_s,
-                    processes.cpu_ms,
-                    first=0,
-                )
-            )
-    direct, through = windows
-    return Saturation(
-        plan.flood_streams,
-        Rates(tuple(window.rate for window in direct)),
-        Rates(tuple(window.rate for window in through)),
-        _cpu(direct),
-        _cpu(through),
-    )
-
-
-def _cpu(windows: list[Window]) -> dict[str, float]:
-    tokens = sum(window.tokens for window in windows)
-    return per_thousand(total(window.spent_ms for window in windows), tokens)

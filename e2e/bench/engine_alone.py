@@ -1,45 +1,62 @@
-"""The engine without a server: all prompts of standard input at once, in this process.
+"""The engine without a server, in this process, with its batch kept full.
 
-Reads an `EngineRun` and prints an `EngineRate`. Loading the model and one short warm-up do not count.
+Reads an `EngineRun` from standard input and prints an `EngineRate`.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from itertools import count
 
 import msgspec
 
+from e2e.bench.load import answer_length
 from e2e.bench.real_model import EngineRate, EngineRun
 from penstock.inference.adapters.openvino_text import TextModel
+from penstock.inference.adapters.pipeline import Handle
 from penstock.inference.domain.generation import Sampling
 from penstock.inference.main import make_parts
 from penstock.inference.settings import Settings
 
 
 def main() -> None:
-    """Run."""
+    """Load the model, run, print; the process then ends in the middle of whatever it generates."""
     run = msgspec.json.decode(sys.stdin.buffer.read(), type=EngineRun)
-    model = make_parts(Settings()).load_text()
-    _generate(model, [f"Warm up, number {number}." for number in range(len(run.prompts))], 16)
+    batch = _Batch(make_parts(Settings()).load_text(), run)
+    batch.advance(run.plan.ramp_s)
     started = time.perf_counter()
-    tokens = _generate(model, run.prompts, run.max_new_tokens)
+    tokens = batch.advance(run.plan.window_s)
     rate = EngineRate(tokens, time.perf_counter() - started)
     sys.stdout.write(msgspec.json.encode(rate).decode() + "\n")
 
 
-def _generate(model: TextModel, prompts: list[str], max_new_tokens: int) -> int:
-    """Return how many tokens were written."""
-    handles = [
-        model.pipeline.add(model.tokenizer.encode(prompt), max_new_tokens, Sampling()) for prompt in prompts
-    ]
-    tokens = 0
-    while model.pipeline.busy():
-        model.pipeline.step()
-        for handle in handles:
-            read = handle.read()
-            tokens += len(read.ids) if read else 0
-    return tokens
+class _Batch:
+    """As many sequences as there are streams; the next prompt follows each that ends."""
+
+    def __init__(self, model: TextModel, run: EngineRun) -> None:
+        self._model = model
+        self._run = run
+        self._numbers = count()
+        self._open = [self._next() for _ in range(run.plan.streams)]
+
+    def advance(self, seconds: float) -> int:
+        """Step for so long; return how many tokens were written."""
+        until = time.perf_counter() + seconds
+        tokens = 0
+        while time.perf_counter() < until:
+            self._model.pipeline.step()
+            for place, handle in enumerate(self._open):
+                read = handle.read()
+                tokens += len(read.ids) if read else 0
+                if read and read.reason is not None:
+                    self._open[place] = self._next()
+        return tokens
+
+    def _next(self) -> Handle:
+        nth = next(self._numbers)
+        prompt = self._model.tokenizer.encode(self._run.prompts[nth % len(self._run.prompts)])
+        return self._model.pipeline.add(prompt, answer_length(nth, self._run.plan.tokens), Sampling())
 
 
 if __name__ == "__main__":

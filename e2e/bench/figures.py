@@ -11,13 +11,19 @@ from statistics import median
 class Reply:
     """One streamed answer as its client saw it.
 
-    `reads` are the moments at which text arrived, each with the number of tokens that came at once;
-    `tokens` is the length that the server states.
+    `reads` are the moments at which text arrived, each with how much came at once: in tokens where they can
+    be told from the text, else in characters. `tokens` is the whole length, as the server states it.
     """
 
     started: float
     reads: tuple[tuple[float, int], ...]
     tokens: int
+
+    def tokens_between(self, begin: float, end: float) -> float:
+        """How many of its tokens arrived from `begin` on and before `end`."""
+        whole = sum(amount for _, amount in self.reads)
+        inside = sum(amount for moment, amount in self.reads if begin <= moment < end)
+        return self.tokens * inside / whole if whole else 0.0
 
     @property
     def first(self) -> float:
@@ -34,11 +40,6 @@ class Reply:
         """Seconds a token after the first text, however the tokens were grouped; None for a single read."""
         after = sum(tokens for _, tokens in self.reads[1:])
         return (self.reads[-1][0] - self.reads[0][0]) / after if after else None
-
-    @property
-    def ended(self) -> float:
-        """When the last text arrived."""
-        return self.reads[-1][0]
 
 
 @dataclass(frozen=True)
@@ -97,12 +98,6 @@ def percentile(values: Sequence[float], share: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def wave_rate(replies: Sequence[Reply]) -> float:
-    """Tokens a second of answers asked for together: all their tokens by the time until the last is whole."""
-    seconds = max(reply.ended for reply in replies) - min(reply.started for reply in replies)
-    return sum(reply.tokens for reply in replies) / seconds
 
 
 def interleaved(rounds: int) -> list[tuple[int, int]]:

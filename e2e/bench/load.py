@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -18,9 +19,11 @@ _ODD = 67
 class Window:
     """Tokens that arrived while it was open, and what was spent meanwhile (milliseconds by process)."""
 
-    tokens: int
+    tokens: float
     seconds: float
     spent_ms: dict[str, float]
+    answers: int
+    """Of the whole load, also those before and after the window."""
 
     @property
     def rate(self) -> float:
@@ -53,41 +56,50 @@ async def wave(target: Target, streams: int, max_tokens: int, first: int) -> lis
     return await closed_loop(target, streams, 1, max_tokens, 0.0, first)
 
 
+@dataclass(frozen=True)
+class Flood:
+    """How to flood: answers around `tokens` long; after `ramp_s` seconds a window of `window_s` counts."""
+
+    streams: int
+    tokens: int
+    ramp_s: float
+    window_s: float
+
+
+def answer_length(nth: int, tokens: int) -> int:
+    """Length of answer number `nth`: from half of `tokens` to one and a half.
+
+    Answers of one length would keep the clients in step, all asking at once.
+    """
+    return tokens // 2 + nth * _ODD % (tokens + 1)
+
+
 async def flood(
-    target: Target,
-    streams: int,
-    tokens: int,
-    ramp_s: float,
-    window_s: float,
-    spent_ms: Callable[[], dict[str, float]],
-    first: int,
+    target: Target, plan: Flood, spent_ms: Callable[[], dict[str, float]], first: int = 0
 ) -> Window:
     """As many tokens as will come: each client asks again as soon as it has its answer.
 
-    After `ramp_s` seconds the tokens of the next `window_s` are counted; the answers under way then end in
-    peace. Answers are around `tokens` long, each a little different, so that clients do not fall into step.
+    After the window no more is asked, and the answers under way end in peace.
     """
-    loop = asyncio.get_running_loop()
     numbers = count(first)
-    seen = 0
     over = False
 
-    def arrived(count_: int) -> None:
-        nonlocal seen
-        seen += count_
-
-    async def one() -> None:
+    async def one() -> list[Reply]:
+        replies = []
         while not over:
             nth = next(numbers)
-            await target.ask(nth, tokens // 2 + nth * _ODD % (tokens + 1), arrived)
+            replies.append(await target.ask(nth, answer_length(nth, plan.tokens)))
+        return replies
 
     with first_error():
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(streams):
-                tasks.create_task(one())
-            await asyncio.sleep(ramp_s)
-            began, seen_before, spent_before = loop.time(), seen, spent_ms()
-            await asyncio.sleep(window_s)
-            seconds, counted, spent = loop.time() - began, seen - seen_before, spent_ms()
+            clients = [tasks.create_task(one()) for _ in range(plan.streams)]
+            await asyncio.sleep(plan.ramp_s)
+            began, spent_before = time.perf_counter(), spent_ms()
+            await asyncio.sleep(plan.window_s)
+            ended, spent = time.perf_counter(), spent_ms()
             over = True
-    return Window(counted, seconds, {name: spent[name] - spent_before[name] for name in spent_before})
+    replies = [reply for client in clients for reply in client.result()]
+    tokens = sum(reply.tokens_between(began, ended) for reply in replies)
+    spent_meanwhile = {name: spent[name] - spent_before[name] for name in spent_before}
+    return Window(tokens, ended - began, spent_meanwhile, len(replies))

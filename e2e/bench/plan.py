@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from e2e.bench.load import Flood
+
 
 @dataclass(frozen=True)
 class Step:
@@ -13,18 +15,6 @@ class Step:
     rounds: int
     each: int
     tokens: int
-
-
-@dataclass(frozen=True)
-class Prompts:
-    """One kind of prompt for the real model; before the `rounds` both arms have a round that does not count
-    if `warm_up` says so. Prompts with passages are long, and most of the time then goes into reading them.
-    """
-
-    name: str
-    passages: bool
-    rounds: int
-    warm_up: bool
 
 
 @dataclass(frozen=True)
@@ -38,15 +28,10 @@ class Plan:
     latency: tuple[Step, ...]
     flood_inter_ms: float
     """So short that neither arm can follow."""
-    flood_streams: int
-    flood_tokens: int
+    flood: Flood
     flood_rounds: int
-    flood_ramp_s: float
-    flood_window_s: float
-    model_streams: int
-    model_tokens: int
-    model_prompts: tuple[Prompts, ...]
-    """Those without passages first: documents are ingested before the first that have some."""
+    model: Flood
+    model_rounds: int
 
 
 FULL = Plan(
@@ -54,29 +39,18 @@ FULL = Plan(
     inter_ms=25,
     latency=(Step(1, 6, 8, 16), Step(16, 4, 2, 64), Step(64, 4, 2, 64)),
     flood_inter_ms=1,
-    flood_streams=64,
-    flood_tokens=256,
+    flood=Flood(streams=64, tokens=256, ramp_s=2.0, window_s=6.0),
     flood_rounds=3,
-    flood_ramp_s=2.0,
-    flood_window_s=6.0,
-    model_streams=32,
-    model_tokens=128,
-    model_prompts=(
-        Prompts("plain questions", passages=False, rounds=4, warm_up=True),
-        Prompts("questions with passages", passages=True, rounds=1, warm_up=False),
-    ),
+    model=Flood(streams=32, tokens=64, ramp_s=6.0, window_s=16.0),
+    model_rounds=2,
 )
 QUICK = Plan(
     first_ms=40,
     inter_ms=25,
     latency=(Step(1, 2, 6, 16), Step(16, 2, 1, 32), Step(64, 2, 1, 32)),
     flood_inter_ms=1,
-    flood_streams=64,
-    flood_tokens=256,
+    flood=Flood(streams=64, tokens=256, ramp_s=1.5, window_s=3.0),
     flood_rounds=1,
-    flood_ramp_s=1.5,
-    flood_window_s=3.0,
-    model_streams=32,
-    model_tokens=64,
-    model_prompts=(Prompts("plain questions", passages=False, rounds=1, warm_up=True),),
+    model=Flood(streams=32, tokens=24, ramp_s=3.0, window_s=6.0),
+    model_rounds=1,
 )

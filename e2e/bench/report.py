@@ -11,6 +11,7 @@ from e2e.bench.figures import Rates, Spread
 from e2e.bench.plan import Plan
 from e2e.bench.processes import MIB, STUB, Memory
 from e2e.bench.real_model import ModelResults
+from e2e.bench.saturation import Saturation
 from e2e.bench.tables import Table
 
 BEGIN = "<!-- bench:begin: written by make bench -->"
@@ -23,35 +24,32 @@ def stub_tables(results: StubResults, plan: Plan) -> list[Table]:
         _first_token(results, plan),
         _gaps(results, plan),
         _throughput(results, plan),
-        _processor_time(results),
+        _processor_time("Processor time by process, against the stub", results.saturation),
         _memory("Memory after saturation, against the stub", results.memory, without=STUB),
     ]
 
 
-def model_tables(results: ModelResults, plan: Plan) -> list[Table]:
-    """The tables of part two."""
+def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]:
+    """The tables of part two; `alone` is the engine's rate without a server, in tokens a second."""
+    saturation = results.saturation
+    ratio = saturation.through.median / saturation.direct.median
     rows = [
-        [
-            f"{case.name} ({case.prompt_characters:,} characters)",
-            f"{case.answer_tokens:.0f}",
-            "" if case.alone is None else f"{case.alone:,.0f}",
-            _rates(case.direct),
-            _rates(case.through),
-            f"{100 * case.through.median / case.direct.median:.0f} %",
-        ]
-        for case in results.cases
+        ["engine alone", f"{alone:,.0f}"],
+        ["inference service, directly", _rates(saturation.direct)],
+        ["through Penstock", _rates(saturation.through)],
+        ["through Penstock / directly", f"**{100 * ratio:.0f} %**"],
     ]
-    headings = ("prompts", "tokens an answer", "engine alone", "direct", "through Penstock", "ratio")
+    kind = "with passages" if results.passages else "without passages"
+    note = (
+        f"{results.model}, {plan.model.streams} requests at once, prompts of {results.prompt_characters}"
+        f" characters {kind}, answers of {plan.model.tokens // 2} to {3 * plan.model.tokens // 2} tokens;"
+        f" {_of_rounds(plan.model_rounds)}. Directly means /generate_stream with the very prompts that"
+        " Penstock makes; the engine alone has them in a process without a server. No two prompts have the"
+        " same first words, so no prefix is found in a cache."
+    )
     return [
-        Table(
-            f"Tokens/s with the real model, {results.streams} requests at once",
-            headings,
-            rows,
-            f"{results.model}; up to {plan.model_tokens} new tokens an answer; the median of the rounds,"
-            " in brackets the lowest and the highest. Direct is the inference service's"
-            " /generate_stream with the very prompts that Penstock makes; the engine alone runs them in a"
-            " process without a server. No two prompts share their first words, so no prefix is cached.",
-        ),
+        Table("Tokens/s with the real model", ("arm", "tokens/s"), rows, note),
+        _processor_time("Processor time by process, with the real model", saturation),
         _memory("Memory of the whole stack with the real model", results.memory),
     ]
 
@@ -67,7 +65,7 @@ def _first_token(results: StubResults, plan: Plan) -> Table:
         ]
         for row in results.latencies
     ]
-    headings = ("streams", "direct", "through Penstock", "added", "answers in each arm")
+    headings = ("streams", "directly", "through Penstock", "added", "answers in each arm")
     note = (
         f"Milliseconds, median (95th percentile). The stub's first token comes after {plan.first_ms:g} ms;"
         " added is the difference of the medians. Every question is embedded and searched for."
@@ -89,7 +87,7 @@ def _gaps(results: StubResults, plan: Plan) -> Table:
     ]
     headings = (
         "streams",
-        "gap direct",
+        "gap directly",
         "gap through Penstock",
         "ratio of gaps",
         "tokens an event",
@@ -104,26 +102,23 @@ def _gaps(results: StubResults, plan: Plan) -> Table:
 
 
 def _throughput(results: StubResults, plan: Plan) -> Table:
-    saturation = results.saturation
     rows = [
-        ["direct", _rates(saturation.direct)],
-        ["through Penstock", _rates(saturation.through)],
+        ["directly", _rates(results.saturation.direct)],
+        ["through Penstock", _rates(results.saturation.through)],
     ]
     note = (
-        f"{saturation.streams} streams, a token every {plan.flood_inter_ms:g} ms in each, which neither arm"
-        f" can follow; medians of {plan.flood_rounds} rounds, in brackets the lowest and the highest. Load"
-        " client, stub and Penstock share the machine."
+        f"{plan.flood.streams} streams, a token every {plan.flood_inter_ms:g} ms in each, which neither arm"
+        f" can follow; {_of_rounds(plan.flood_rounds)}. Load client, stub and Penstock share the machine."
     )
     return Table("Tokens/s at saturation, against the stub", ("arm", "tokens/s"), rows, note)
 
 
-def _processor_time(results: StubResults) -> Table:
-    direct, through = results.saturation.direct_cpu_ms, results.saturation.through_cpu_ms
+def _processor_time(title: str, saturation: Saturation) -> Table:
+    direct, through = saturation.direct_cpu_ms, saturation.through_cpu_ms
     rows = [[name, f"{direct[name]:.1f}", f"{through[name]:.1f}"] for name in through]
     rows.append(["together", f"{sum(direct.values()):.1f}", f"{sum(through.values()):.1f}"])
-    headings = ("process", "direct", "through Penstock")
-    note = "Milliseconds of processor time for 1,000 tokens, during saturation."
-    return Table("Processor time by process", headings, rows, note)
+    note = "Milliseconds of processor time for 1,000 tokens, while they flow as fast as they can."
+    return Table(title, ("process", "directly", "through Penstock"), rows, note)
 
 
 def _memory(title: str, memory: Mapping[str, Memory], without: str = "") -> Table:
@@ -136,6 +131,12 @@ def _memory(title: str, memory: Mapping[str, Memory], without: str = "") -> Tabl
 
 def _ms(spread: Spread) -> str:
     return f"{1000 * spread.median:.1f} ({1000 * spread.p95:.1f})"
+
+
+def _of_rounds(rounds: int) -> str:
+    if rounds == 1:
+        return "one round"
+    return f"median of {rounds} rounds, in brackets the lowest and the highest"
 
 
 def _rates(rates: Rates) -> str:

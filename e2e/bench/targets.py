@@ -13,18 +13,11 @@ import msgspec
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Reply
 
-Arrived = Callable[[int], None]
-"""Told the number of tokens in each read, as it arrives."""
-
-
-def ignore(_tokens: int) -> None:
-    """An `Arrived` for those who wait for the whole reply."""
-
 
 class Target(Protocol):
     """Something that answers question number `nth`."""
 
-    async def ask(self, nth: int, max_tokens: int, arrived: Arrived = ignore) -> Reply:
+    async def ask(self, nth: int, max_tokens: int) -> Reply:
         """Return one whole answer. Raises BenchError if it is not one."""
 
 
@@ -84,7 +77,7 @@ class Direct:
     url: str
     prompts: Callable[[int], str]
 
-    async def ask(self, nth: int, max_tokens: int, arrived: Arrived = ignore) -> Reply:
+    async def ask(self, nth: int, max_tokens: int) -> Reply:
         """Return one whole answer. Raises BenchError if it is not one."""
         parameters = {"max_new_tokens": max_tokens, "details": True, "do_sample": False}
         body = msgspec.json.encode({"inputs": self.prompts(nth), "parameters": parameters})
@@ -101,16 +94,12 @@ class Direct:
                 generated = event.details.generated_tokens if event.details else generated
             if tokens:
                 reads.append((moment, tokens))
-                arrived(tokens)
         return _reply("The model server", started, reads, generated)
 
 
 @dataclass(frozen=True)
 class Through:
-    """Penstock's ``/v1/chat/completions``.
-
-    `words_are_tokens` holds for the stub; else the tokens in a read are not known and counted as one.
-    """
+    """Penstock's ``/v1/chat/completions``. `words_are_tokens` holds for the stub."""
 
     client: httpx2.AsyncClient
     url: str
@@ -119,7 +108,7 @@ class Through:
     messages: Callable[[int], Sequence[dict[str, str]]]
     words_are_tokens: bool
 
-    async def ask(self, nth: int, max_tokens: int, arrived: Arrived = ignore) -> Reply:
+    async def ask(self, nth: int, max_tokens: int) -> Reply:
         """Return one whole answer. Raises BenchError if it is not one."""
         request = {
             "model": self.model,
@@ -135,26 +124,25 @@ class Through:
         generated: int | None = None
         started = time.perf_counter()
         async for moment, events in _stream(self.client, f"{self.url}/v1/chat/completions", body, headers):
-            tokens = 0
+            amount = 0
             for data in events:
                 if data == b"[DONE]":
                     continue
                 chunk = _CHUNK.decode(data)
                 if chunk.error is not None:
                     raise BenchError(f"Penstock broke off: {chunk.error.message}")
-                tokens += sum(self._tokens(choice.delta.content) for choice in chunk.choices)
+                amount += sum(self._amount(choice.delta.content) for choice in chunk.choices)
                 generated = chunk.usage.completion_tokens if chunk.usage else generated
-            if tokens:
-                reads.append((moment, tokens))
-                arrived(tokens)
+            if amount:
+                reads.append((moment, amount))
         reply = _reply("Penstock", started, reads, generated)
-        counted = sum(tokens for _, tokens in reads)
+        counted = sum(amount for _, amount in reads)
         if self.words_are_tokens and counted != reply.tokens:
             raise BenchError(f"An answer of {reply.tokens} tokens arrived with {counted}")
         return reply
 
-    def _tokens(self, text: str) -> int:
-        return len(text.split()) if self.words_are_tokens else bool(text)
+    def _amount(self, text: str) -> int:
+        return len(text.split()) if self.words_are_tokens else len(text)
 
 
 def _reply(name: str, started: float, reads: list[tuple[float, int]], generated: int | None) -> Reply:
