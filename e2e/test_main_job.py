@@ -6,7 +6,6 @@ from pathlib import Path
 from openai.types.chat import ChatCompletionMessageParam
 
 from e2e.stack import Stack
-from penstock.messages.envelope import from_headers
 from penstock.messages.topics import (
     CHAT_GENERATED,
     CHAT_REQUESTS,
@@ -14,6 +13,7 @@ from penstock.messages.topics import (
     CHAT_RETRIEVED,
     CHAT_TOKENIZED,
 )
+from penstock.streaming.records import envelope_of
 
 SAMPLE = Path(__file__).parent / "sample"
 CHAT_TOPICS = (CHAT_REQUESTS, CHAT_TOKENIZED, CHAT_RETRIEVED, CHAT_GENERATED, CHAT_RESPONSES)
@@ -73,8 +73,8 @@ async def test_one_trace_id_stands_in_the_headers_on_all_five_topics(indexed: St
     assert response.headers["x-request-id"].removeprefix("chatcmpl-") == request_id
     found: dict[str, set[str]] = {}
     for record in await indexed.records(CHAT_TOPICS):
-        envelope = from_headers(record.headers)
-        if envelope.subject == request_id:
+        envelope = envelope_of(record)
+        if envelope is not None and envelope.subject == request_id:
             trace_id = envelope.traceparent.split("-")[1]
             found.setdefault(record.partition.topic, set()).add(trace_id)
     assert found.keys() == {topic.name for topic in CHAT_TOPICS}
@@ -83,9 +83,10 @@ async def test_one_trace_id_stands_in_the_headers_on_all_five_topics(indexed: St
 
 async def test_usage_is_recorded_once_for_each_answer(indexed: Stack) -> None:
     answer = indexed.post({"model": indexed.model, "messages": QUESTION, "max_tokens": 8}).json()
-    bodies = [json.loads(r.value or b"{}") for r in await indexed.records(["usage.recorded"])]
-    mine = [b for b in bodies if f"chatcmpl-{b['request_id']}" == answer["id"]]
-    assert [b["usage"]["completion_tokens"] for b in mine] == [answer["usage"]["completion_tokens"]]
+    found = await indexed.records(["usage.recorded"])
+    used = [json.loads(r.value or b"{}") for r in found if envelope_of(r) is not None]
+    mine = [u for u in used if f"chatcmpl-{u['request_id']}" == answer["id"]]
+    assert [u["usage"]["completion_tokens"] for u in mine] == [answer["usage"]["completion_tokens"]]
 
 
 def test_ingesting_again_replaces_and_does_not_double(indexed: Stack, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Reads an `EngineRun` from standard input and prints an `EngineRate`.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from itertools import count
@@ -29,6 +30,9 @@ def main() -> None:
     tokens = batch.advance(run.plan.window_s)
     rate = EngineRate(tokens, time.perf_counter() - started)
     sys.stdout.write(msgspec.json.encode(rate).decode() + "\n")
+    sys.stdout.flush()
+    # OpenVINO complains of the sequences that are still open when it is taken apart.
+    os._exit(0)
 
 
 class _Batch:
@@ -41,15 +45,19 @@ class _Batch:
         self._open = [self._next() for _ in range(run.plan.streams)]
 
     def advance(self, seconds: float) -> int:
-        """Step for so long; return how many tokens were written."""
+        """Step for so long, and until as many sequences have ended as there are streams, as `flood` does.
+
+        Return how many tokens were written.
+        """
         until = time.perf_counter() + seconds
-        tokens = 0
-        while time.perf_counter() < until:
+        tokens = ended = 0
+        while ended < len(self._open) or time.perf_counter() < until:
             self._model.pipeline.step()
             for place, handle in enumerate(self._open):
                 read = handle.read()
                 tokens += len(read.ids) if read else 0
                 if read and read.reason is not None:
+                    ended += 1
                     self._open[place] = self._next()
         return tokens
 

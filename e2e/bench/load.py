@@ -22,8 +22,6 @@ class Window:
     tokens: float
     seconds: float
     spent_ms: dict[str, float]
-    answers: int
-    """Of the whole load, also those before and after the window."""
 
     @property
     def rate(self) -> float:
@@ -58,7 +56,11 @@ async def wave(target: Target, streams: int, max_tokens: int, first: int) -> lis
 
 @dataclass(frozen=True)
 class Flood:
-    """How to flood: answers around `tokens` long; after `ramp_s` seconds a window of `window_s` counts."""
+    """How to flood: answers around `tokens` long.
+
+    The window that counts opens after `ramp_s` seconds and stays open for `window_s`, both at least: each
+    also waits for as many answers as there are streams, so that a slow engine is seen at all it does.
+    """
 
     streams: int
     tokens: int
@@ -82,24 +84,33 @@ async def flood(
     After the window no more is asked, and the answers under way end in peace.
     """
     numbers = count(first)
+    progress = asyncio.Condition()
+    replies: list[Reply] = []
     over = False
 
-    async def one() -> list[Reply]:
-        replies = []
+    async def one() -> None:
         while not over:
             nth = next(numbers)
-            replies.append(await target.ask(nth, answer_length(nth, plan.tokens)))
-        return replies
+            reply = await target.ask(nth, answer_length(nth, plan.tokens))
+            async with progress:
+                replies.append(reply)
+                progress.notify()
+
+    async def at_least(seconds: float) -> None:
+        enough = len(replies) + plan.streams
+        await asyncio.sleep(seconds)
+        async with progress:
+            await progress.wait_for(lambda: len(replies) >= enough)
 
     with first_error():
         async with asyncio.TaskGroup() as tasks:
-            clients = [tasks.create_task(one()) for _ in range(plan.streams)]
-            await asyncio.sleep(plan.ramp_s)
+            for _ in range(plan.streams):
+                tasks.create_task(one())
+            await at_least(plan.ramp_s)
             began, spent_before = time.perf_counter(), spent_ms()
-            await asyncio.sleep(plan.window_s)
+            await at_least(plan.window_s)
             ended, spent = time.perf_counter(), spent_ms()
             over = True
-    replies = [reply for client in clients for reply in client.result()]
     tokens = sum(reply.tokens_between(began, ended) for reply in replies)
     spent_meanwhile = {name: spent[name] - spent_before[name] for name in spent_before}
-    return Window(tokens, ended - began, spent_meanwhile, len(replies))
+    return Window(tokens, ended - began, spent_meanwhile)

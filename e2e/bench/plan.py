@@ -37,20 +37,20 @@ class Plan:
 FULL = Plan(
     first_ms=40,
     inter_ms=25,
-    latency=(Step(1, 6, 8, 16), Step(16, 4, 2, 64), Step(64, 4, 2, 64)),
+    latency=(Step(1, 6, 8, 16), Step(16, 2, 2, 128), Step(64, 2, 2, 128)),
     flood_inter_ms=1,
     flood=Flood(streams=64, tokens=256, ramp_s=2.0, window_s=6.0),
-    flood_rounds=3,
-    model=Flood(streams=32, tokens=64, ramp_s=6.0, window_s=16.0),
+    flood_rounds=2,
+    model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
     model_rounds=2,
 )
 QUICK = Plan(
     first_ms=40,
     inter_ms=25,
-    latency=(Step(1, 2, 6, 16), Step(16, 2, 1, 32), Step(64, 2, 1, 32)),
+    latency=(Step(1, 2, 6, 16), Step(16, 2, 1, 64), Step(64, 2, 1, 64)),
     flood_inter_ms=1,
     flood=Flood(streams=64, tokens=256, ramp_s=1.5, window_s=3.0),
     flood_rounds=1,
-    model=Flood(streams=32, tokens=24, ramp_s=3.0, window_s=6.0),
+    model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
     model_rounds=1,
 )

@@ -129,16 +129,18 @@ async def test_a_second_member_takes_over_a_share_where_the_first_left_off(
     revoked: set[Partition] = set()
     async with asyncio.timeout(20):
         while not (revoked and second.joined):
-            revoked |= (await first.poll(0.05)).revoked
-            assert not (await second.poll(0.05)).records
+            mine, others = await asyncio.gather(first.poll(0.05), second.poll(0.05))
+            revoked |= mine.revoked
+            assert not others.records
     for number in range(4):
         await producer.send(topic.name, b"k", b"new", [], number)
     seen: dict[Partition, bytes | None] = {}
     async with asyncio.timeout(20):
         while len(seen) < 4:
-            mine, others = await polled(first), await polled(second)
-            assert {r.partition for r in others} <= revoked
-            seen |= {r.partition: r.value for r in [*mine, *others]}
+            mine, others = await asyncio.gather(first.poll(0.05), second.poll(0.05))
+            revoked |= mine.revoked
+            assert {r.partition for r in others.records} <= revoked
+            seen |= {r.partition: r.value for r in [*mine.records, *others.records]}
     assert set(seen.values()) == {b"new"}
 
 

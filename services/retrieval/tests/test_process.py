@@ -100,9 +100,9 @@ class Client:
             async with asyncio.timeout(60):
                 while True:
                     for record in await reader.poll(0.2):
-                        received = records.decode(record, answers)
-                        if received.envelope.subject == subject:
-                            return received.event
+                        envelope_found = records.envelope_of(record)
+                        if envelope_found is not None and envelope_found.subject == subject:
+                            return records.decode(record, answers).event
         finally:
             await producer.close()
             await reader.close()

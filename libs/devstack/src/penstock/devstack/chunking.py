@@ -44,11 +44,20 @@ def chunk(
         end = _end(text, tokens, cuts, begin, size, overlap)
         span = _span(text, tokens, cuts[begin], cuts[end] if end < len(cuts) else len(tokens))
         if span is not None:
-            spans.append(span)
+            _append(spans, span)
         if end >= len(cuts):
             break
         begin = _next_begin(text, tokens, cuts, begin, end, overlap)
     return spans
+
+
+def _append(spans: list[Span], span: Span) -> None:
+    """Add a span, unless it and its forerunner differ in nothing but white space: then the longer one stays."""
+    if spans and span.end <= spans[-1].end:
+        return
+    if spans and span.start <= spans[-1].start:
+        spans.pop()
+    spans.append(span)
 
 
 def _cuts(tokens: Sequence[tuple[int, int]]) -> list[int]:

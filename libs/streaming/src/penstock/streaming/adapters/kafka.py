@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
 import kafka
+import structlog
 from kafka import errors
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.base import MemberState
 
 from penstock.messages.envelope import Headers
 from penstock.streaming.ports import (
@@ -31,7 +33,9 @@ _CONNECT_MS = 5_000
 _DELIVERY_MS = 30_000
 _FETCH_BYTES = 8 << 20
 _CLOSE_S = 10.0
+_JOIN_MS = 2_000
 T = TypeVar("T")
+log = structlog.get_logger()
 
 
 class _Thread:
@@ -60,7 +64,6 @@ class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  #
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
         self.consumer: Any = None
-        self.joined = False
 
     async def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         offsets = {
@@ -70,13 +73,16 @@ class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  #
         }
         self._note(revoked)
         if offsets:
-            await self.consumer.commit_async(offsets)
+            try:
+                await self.consumer.commit_async(offsets)
+            except errors.KafkaError as error:  # the next owner repeats what is not committed
+                log.info("commit_before_revocation_failed", error=type(error).__name__)
 
     async def on_partitions_lost(self, lost: Sequence[Any]) -> None:
         self._note(lost)
 
-    async def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:  # noqa: ARG002  # kafka-python's
-        self.joined = True
+    async def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
+        """Nothing to do: new partitions are known by their records."""
 
     def _note(self, gone: Sequence[Any]) -> None:
         with self._lock:
@@ -99,7 +105,7 @@ class KafkaGroupConsumer:
 
     @property
     def joined(self) -> bool:
-        return self._rebalance.joined
+        return self._is_stable()
 
     async def poll(self, wait: float) -> Polled:
         return await self._thread.call(self._poll, wait)
@@ -107,8 +113,13 @@ class KafkaGroupConsumer:
     def _poll(self, wait: float) -> Polled:
         if self._paused:
             self._client.pause(*self._client.assignment())
-        polled = self._client.poll(timeout_ms=int(wait * 1000))
+        # A poll that ends amid a join makes the next one begin it anew; short polls might never get in.
+        wait_ms = int(wait * 1000) if self._is_stable() else _JOIN_MS
+        polled = self._client.poll(timeout_ms=wait_ms)
         return Polled(_records(polled), self._rebalance.take_revoked())
+
+    def _is_stable(self) -> bool:
+        return bool(self._client.group_metadata().state is MemberState.STABLE)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         committed = asyncio.get_running_loop().create_future()
@@ -245,6 +256,9 @@ async def open_consumer(
         )
         rebalance.consumer = client
         client.subscribe(list(topics), listener=rebalance)
+        for topic in topics:
+            # A leader without its topics' metadata shares out nothing.
+            client.partitions_for_topic(topic)
         return client
 
     return KafkaGroupConsumer(await thread.call(connect), thread, rebalance)
