@@ -52,7 +52,7 @@ def chunk(
 
 
 def _append(spans: list[Span], span: Span) -> None:
-    """Add a span, unless it and its forerunner differ in nothing but white space: then the longer one stays."""
+    """Add a span; if it and its forerunner differ in nothing but white space, only the longer stays."""
     if spans and span.end <= spans[-1].end:
         return
     if spans and span.start <= spans[-1].start:
