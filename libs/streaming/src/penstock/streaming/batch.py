@@ -2,37 +2,24 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 from opentelemetry.trace import Span
 
 from penstock.streaming.attempts import attempt
 from penstock.streaming.errors import HandlerError
-from penstock.streaming.failures import Failures
-from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Work
+from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Batch
-from penstock.streaming.tracing import Spans
 
 
 class BatchProcessor:
     """Runs a `Batch` stage (port: Processor)."""
 
-    def __init__(
-        self,
-        processing: Batch,
-        outbox: Outbox,
-        failures: Failures,
-        spans: Spans,
-        clock_ms: Callable[[], int],
-    ) -> None:
+    def __init__(self, processing: Batch, means: Means) -> None:
         self._handle = processing.handle
         self._size = processing.size
-        self._outbox = outbox
-        self._failures = failures
-        self._spans = spans
-        self._clock_ms = clock_ms
+        self._outbox, self._failures, self._spans, self._clock_ms = means
         self._waiting: deque[Work] = deque()
         self._running: asyncio.Task[None] | None = None
 

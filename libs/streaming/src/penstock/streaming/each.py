@@ -2,37 +2,24 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import aclosing
 
 from opentelemetry import trace
 
 from penstock.streaming.attempts import attempt
-from penstock.streaming.failures import Failures
-from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Work
+from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Each
-from penstock.streaming.tracing import Spans
 
 
 class EachProcessor:
     """Runs an `Each` stage (port: Processor)."""
 
-    def __init__(
-        self,
-        processing: Each,
-        outbox: Outbox,
-        failures: Failures,
-        spans: Spans,
-        clock_ms: Callable[[], int],
-    ) -> None:
+    def __init__(self, processing: Each, means: Means) -> None:
         self._handle = processing.handle
         self._concurrency = processing.concurrency
-        self._outbox = outbox
-        self._failures = failures
-        self._spans = spans
-        self._clock_ms = clock_ms
+        self._outbox, self._failures, self._spans, self._clock_ms = means
         self._waiting: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None

@@ -1,7 +1,7 @@
 """Events folded into the state of their subject, in log order; committed when the subject has ended."""
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Span
@@ -9,12 +9,9 @@ from opentelemetry.trace import Span
 from penstock.messages.envelope import Envelope
 from penstock.streaming.attempts import DeadlineExceeded, fault
 from penstock.streaming.errors import HandlerError
-from penstock.streaming.failures import Failures
-from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Work
+from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Fold, Outgoing
-from penstock.streaming.tracing import Spans
 
 GRACE_MS = 2_000  # past its deadline, for the stages before to say so themselves
 _MAX_ENDING = 256
@@ -35,19 +32,9 @@ class _Subject:
 class FoldProcessor:
     """Runs a `Fold` stage (port: Processor)."""
 
-    def __init__(
-        self,
-        processing: Fold[object],
-        outbox: Outbox,
-        failures: Failures,
-        spans: Spans,
-        clock_ms: Callable[[], int],
-    ) -> None:
+    def __init__(self, processing: Fold[object], means: Means) -> None:
         self._handle = processing.handle
-        self._outbox = outbox
-        self._failures = failures
-        self._spans = spans
-        self._clock_ms = clock_ms
+        self._outbox, self._failures, self._spans, self._clock_ms = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None

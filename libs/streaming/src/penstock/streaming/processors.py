@@ -5,8 +5,11 @@ from typing import NamedTuple, Protocol
 
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
+from penstock.streaming.failures import Failures
+from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition, Record
 from penstock.streaming.stage import Received
+from penstock.streaming.tracing import Spans
 
 
 class Work(NamedTuple):
@@ -16,6 +19,15 @@ class Work(NamedTuple):
     topic: Topic
     received: Received[Event]
     done: Callable[[], None]
+
+
+class Means(NamedTuple):
+    """What every processor needs to do its work; `clock_ms` gives Unix milliseconds."""
+
+    outbox: Outbox
+    failures: Failures
+    spans: Spans
+    clock_ms: Callable[[], int]
 
 
 class Processor(Protocol):

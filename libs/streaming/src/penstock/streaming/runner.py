@@ -18,7 +18,7 @@ from penstock.streaming.fold import FoldProcessor
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import BrokerError, Consumer, Producer, Record
-from penstock.streaming.processors import Processor, Work
+from penstock.streaming.processors import Means, Processor, Work
 from penstock.streaming.stage import Batch, Each, Stage
 from penstock.streaming.tracing import Spans
 
@@ -57,19 +57,12 @@ class Runner:
         self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name)
         self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, clock_ms)
         self._failures = Failures(self._outbox)
-        self._processor = self._make_processor(clock_ms)
+        means = Means(self._outbox, self._failures, self._spans, clock_ms)
+        self._processor = _processor(stage, means)
         self._rejecting: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._next_commit = 0.0
         self._paused = False
-
-    def _make_processor(self, clock_ms: Callable[[], int]) -> Processor:
-        processing = self._stage.processing
-        if isinstance(processing, Each):
-            return EachProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
-        if isinstance(processing, Batch):
-            return BatchProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
-        return FoldProcessor(processing, self._outbox, self._failures, self._spans, clock_ms)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then finish what runs, commit it and leave the group."""
@@ -136,3 +129,12 @@ class Runner:
         except BrokerError as error:
             log.warning("commit_failed", stage=self._stage.name, error=str(error))
             self._offsets.retake(news)
+
+
+def _processor(stage: Stage, means: Means) -> Processor:
+    processing = stage.processing
+    if isinstance(processing, Each):
+        return EachProcessor(processing, means)
+    if isinstance(processing, Batch):
+        return BatchProcessor(processing, means)
+    return FoldProcessor(processing, means)
