@@ -87,7 +87,7 @@ async def test_tgi_is_asked_for_its_model(answer: Any, result: Any) -> None:
         return response
 
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(answers)) as client:
-        backend = TgiBackend("tgi+http://backend:1", client)
+        backend = TgiBackend("http://backend:1", client)
         if isinstance(result, list):
             assert await backend.models() == result
         else:
@@ -100,7 +100,7 @@ def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PENSTOCK_MODELS", "one, two,")
     monkeypatch.setenv("PENSTOCK_KAFKA", "")
     settings = Settings()
-    assert settings.backends == ["tgi+http://a:1", "tgi+https://b:2"]
+    assert [backend.url for backend in settings.backends] == ["http://a:1", "https://b:2"]
     assert settings.models == ["one", "two"]
     assert settings.kafka == "127.0.0.1:9092"
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import signal
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 import uvloop
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.topics import TOPICS
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
 from penstock.streaming.admin import missing_topics
@@ -23,6 +26,7 @@ from penstock.telemetry.readiness import Readiness
 
 KAFKA = "kafka"
 _RETRY_SECONDS = 0.2
+Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(parse_backends)]
 log = structlog.get_logger()
 
 
@@ -40,6 +44,20 @@ class WorkerSettings(BaseSettings):
     """Where `/livez` and `/readyz` are served; 0 picks a free port."""
     state: Path = Path(".penstock")
     """Directory for what must survive a restart."""
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def read_settings(kind: type[SettingsT]) -> SettingsT:
+    """Return the settings from the environment; a wrong one is told in one line, and exits with code 2."""
+    try:
+        return kind()
+    except ValidationError as error:
+        for problem in error.errors():
+            name = f"PENSTOCK_{problem['loc'][0]}".upper()
+            sys.stderr.write(f"{name} is not usable: {problem['msg']}\n")
+        raise SystemExit(2) from None
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:

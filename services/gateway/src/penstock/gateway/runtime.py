@@ -49,7 +49,7 @@ class Gateway:
         self.accounts: Accounts = SqlAccounts(settings.accounts_url())
         self.models = Models(
             settings.models,
-            [TgiBackend(url, client) for url in settings.backends],
+            [TgiBackend(backend.url, client) for backend in settings.backends],
             lambda: int(time.time()),
         )
         self.exchange = Exchange(

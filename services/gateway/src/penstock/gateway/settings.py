@@ -3,24 +3,18 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-BACKEND_FORM = "tgi+http://host:port"
+from penstock.messages.backends import LOCAL, Backend, parse_backends
 
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _check_backend(value: str) -> str:
-    if not value.startswith(("tgi+http://", "tgi+https://")):
-        raise ValueError(f"{value!r} is not of the form {BACKEND_FORM}")
-    return value.rstrip("/")
-
-
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Backends = Annotated[list[Annotated[str, AfterValidator(_check_backend)]], NoDecode, BeforeValidator(_split)]
+Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(parse_backends)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -40,7 +34,7 @@ class Settings(BaseSettings):
     """Name of this replica; it decides the home partition."""
     models: Names = []
     """Names of the models on offer; unset: the backends are asked."""
-    backends: Backends = ["tgi+http://127.0.0.1:8081"]
+    backends: Backends = parse_backends(LOCAL)
     accounts_db: str = ""
     """SQLAlchemy URL of the accounts database; unset: SQLite in the state folder."""
     key_cache_s: Seconds = 10

@@ -6,7 +6,6 @@ from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_tr
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.settings import Settings
-from penstock.messages.backends import parse_backends
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
 from penstock.streaming.stage import Each, Stage
@@ -18,7 +17,7 @@ BACKENDS = "backends"
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = worker.read_settings(Settings)
     set_up("generation")
     worker.run(_run(settings))
 
@@ -28,11 +27,13 @@ async def _run(settings: Settings) -> None:
     readiness = Readiness(worker.KAFKA, BACKENDS)
     transport = SharedTransport()
     use_transport(transport)
-    pool = Pool([TgiBackend(backend.url, transport) for backend in parse_backends(settings.backends)])
+    pool = Pool([TgiBackend(backend.url, transport) for backend in settings.backends])
+
+    where = ", ".join(backend.url for backend in settings.backends)
 
     async def reason() -> str | None:
         await pool.check()
-        return None if pool.slots else f"no model server answers at {settings.backends}"
+        return None if pool.slots else f"no model server answers at {where}"
 
     stage = Stage(
         "generation",

@@ -10,7 +10,7 @@ from penstock.telemetry.setup import set_up
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = worker.WorkerSettings()
+    settings = worker.read_settings(worker.WorkerSettings)
     set_up("postprocessing")
     worker.run(_run(settings))
 

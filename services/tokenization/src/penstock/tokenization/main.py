@@ -4,7 +4,6 @@ import asyncio
 
 import httpx2
 
-from penstock.messages.backends import parse_backends
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
@@ -20,7 +19,7 @@ BACKENDS = "backends"
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = worker.read_settings(Settings)
     set_up("tokenization")
     worker.run(_run(settings))
 
@@ -28,7 +27,7 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     readiness = Readiness(worker.KAFKA, BACKENDS)
-    urls = [backend.url for backend in parse_backends(settings.backends)]
+    urls = [backend.url for backend in settings.backends]
     async with httpx2.AsyncClient(timeout=10, trust_env=False) as client, asyncio.TaskGroup() as tasks:
         model = TgiModel(client, urls)
         tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))

@@ -1,13 +1,13 @@
 """Settings of the tokenization service, from the environment."""
 
-from penstock.messages.backends import LOCAL
-from penstock.streaming.worker import WorkerSettings
+from penstock.messages.backends import LOCAL, parse_backends
+from penstock.streaming.worker import Backends, WorkerSettings
 
 
 class Settings(WorkerSettings):
     """`PENSTOCK_BACKENDS` and so on."""
 
-    backends: str = LOCAL
+    backends: Backends = parse_backends(LOCAL)
     """Model servers, e.g. `tgi+http://host:port`, separated by commas."""
     default_max_tokens: int = 512
     """Length of an answer, in tokens, when the client does not say."""

@@ -15,11 +15,11 @@ class _Info(msgspec.Struct):
 
 
 class TgiBackend:
-    """One backend, by its URL of the form `tgi+http://host:port`."""
+    """One backend, by its base URL."""
 
     def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
         self.name = url
-        self._url = f"{url.removeprefix('tgi+')}/info"
+        self._url = f"{url}/info"
         self._client = client
 
     async def models(self) -> list[str]:
