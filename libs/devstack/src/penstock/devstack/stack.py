@@ -65,7 +65,7 @@ def choose_addresses(settings: StackSettings) -> Addresses:
         )
     local = not (settings.backends and settings.embeddings)
     return Addresses(
-        kafka=_checked_servers(settings.kafka) if settings.kafka else f"{HOST}:{preferred_port(KAFKA_PORT)}",
+        kafka=_checked_servers(settings.kafka) if settings.kafka else f"{HOST}:{_kafka_port(settings)}",
         kafka_is_ours=settings.kafka is None,
         inference_port=inference if local else None,
         backends=settings.backends or f"tgi+http://{HOST}:{inference}",
@@ -74,6 +74,11 @@ def choose_addresses(settings: StackSettings) -> Addresses:
         gateway_port=port,
         health_ports=dict(zip(STAGES, health, strict=True)),
     )
+
+
+def _kafka_port(settings: StackSettings) -> int:
+    """Kafka's own port for the stack of the checkout; others, which may start together, take any free one."""
+    return preferred_port(KAFKA_PORT) if settings.state is None else free_ports(1)[0]
 
 
 def plan_stack(
