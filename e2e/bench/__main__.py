@@ -44,10 +44,15 @@ def main() -> None:
     try:
         _bench(make_console(), QUICK if given.quick else FULL, given)
     except (Interrupted, KeyboardInterrupt):
+        _complain("interrupted; nothing was written")
         sys.exit(130)
     except (BenchError, DevstackError) as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"bench: {error}"))
+        _complain(str(error))
         sys.exit(1)
+
+
+def _complain(reason: str) -> None:
+    Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"bench: {reason}"))
 
 
 def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:

@@ -40,7 +40,6 @@ class StubResults:
 
 async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
     """Run this part against a stack whose model server is the stub, with documents in its index."""
-    say = stack.console.print
     processes = Processes({**stack.pids, STUB: stub.pid})
     async with new_client() as client:
         through = Through(client, stack.gateway, stack.key, stack.model, messages, words_are_tokens=True)
@@ -52,10 +51,10 @@ async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
         await _tell(client, stub, first_ms=plan.first_ms, inter_ms=plan.inter_ms)
         latencies = []
         for step in plan.latency:
-            say(f"    latency at {step.streams} streams")
+            stack.say(f"latency at {step.streams} streams")
             latencies.append(await _latency(arms, step, plan))
         await _tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
-        say(f"    saturation with {plan.flood.streams} streams")
+        stack.say(f"saturation with {plan.flood.streams} streams")
         saturation = await saturate(arms, plan.flood, plan.flood_rounds, processes)
     return StubResults(tuple(latencies), saturation, processes.memory())
 

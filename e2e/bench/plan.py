@@ -18,6 +18,14 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """How often both arms are flooded: once at least, and no round begins after `budget_s` seconds."""
+
+    most: int
+    budget_s: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """Times in the names' units."""
 
@@ -29,9 +37,9 @@ class Plan:
     flood_inter_ms: float
     """So short that neither arm can follow."""
     flood: Flood
-    flood_rounds: int
+    flood_rounds: Rounds
     model: Flood
-    model_rounds: int
+    model_rounds: Rounds
 
 
 FULL = Plan(
@@ -40,9 +48,9 @@ FULL = Plan(
     latency=(Step(1, 6, 8, 16), Step(16, 2, 2, 128), Step(64, 2, 2, 128)),
     flood_inter_ms=1,
     flood=Flood(streams=64, tokens=256, ramp_s=2.0, window_s=6.0),
-    flood_rounds=2,
+    flood_rounds=Rounds(3, 40),
     model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
-    model_rounds=2,
+    model_rounds=Rounds(3, 80),
 )
 QUICK = Plan(
     first_ms=40,
@@ -50,7 +58,7 @@ QUICK = Plan(
     latency=(Step(1, 2, 6, 16), Step(16, 2, 1, 64), Step(64, 2, 1, 64)),
     flood_inter_ms=1,
     flood=Flood(streams=64, tokens=256, ramp_s=1.5, window_s=3.0),
-    flood_rounds=1,
+    flood_rounds=Rounds(1, 0),
     model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
-    model_rounds=1,
+    model_rounds=Rounds(1, 0),
 )

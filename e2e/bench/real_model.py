@@ -65,7 +65,7 @@ async def measure(stack: Stack, plan: Plan, *, passages: bool) -> ModelResults:
         through = Through(client, stack.gateway, stack.key, stack.model, asked, words_are_tokens=False)
         prompts = await capture_prompts(stack.kafka, through, streams, passages=passages)
         direct = Direct(client, stack.inference, prompts)
-        stack.console.print(f"    {streams} requests at once")
+        stack.say(f"{streams} requests at once")
         await wave(direct, streams, 8, streams)
         saturation = await saturate((direct, through), plan.model, plan.model_rounds, processes)
     examples = [prompts(nth) for nth in range(8 * streams)]

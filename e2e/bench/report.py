@@ -43,7 +43,7 @@ def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]
     note = (
         f"{results.model}, {plan.model.streams} requests at once, prompts of {results.prompt_characters}"
         f" characters {kind}, answers of {plan.model.tokens // 2} to {3 * plan.model.tokens // 2} tokens;"
-        f" {_of_rounds(plan.model_rounds)}. Directly means /generate_stream with the very prompts that"
+        f" {_of_rounds(saturation)}. Directly means /generate_stream with the very prompts that"
         " Penstock makes; the engine alone has them in a process without a server. No two prompts have the"
         " same first words, so no prefix is found in a cache."
     )
@@ -108,7 +108,7 @@ def _throughput(results: StubResults, plan: Plan) -> Table:
     ]
     note = (
         f"{plan.flood.streams} streams, a token every {plan.flood_inter_ms:g} ms in each, which neither arm"
-        f" can follow; {_of_rounds(plan.flood_rounds)}. Load client, stub and Penstock share the machine."
+        f" can follow; {_of_rounds(results.saturation)}. Load client, stub and Penstock share the machine."
     )
     return Table("Tokens/s at saturation, against the stub", ("arm", "tokens/s"), rows, note)
 
@@ -133,7 +133,8 @@ def _ms(spread: Spread) -> str:
     return f"{1000 * spread.median:.1f} ({1000 * spread.p95:.1f})"
 
 
-def _of_rounds(rounds: int) -> str:
+def _of_rounds(saturation: Saturation) -> str:
+    rounds = len(saturation.direct.rounds)
     if rounds == 1:
         return "one round"
     return f"median of {rounds} rounds, in brackets the lowest and the highest"

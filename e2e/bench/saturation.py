@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 
 from e2e.bench.figures import Rates, interleaved, per_thousand, total
 from e2e.bench.load import Flood, Window, flood
+from e2e.bench.plan import Rounds
 from e2e.bench.processes import Processes
 from e2e.bench.targets import Target
 
@@ -24,14 +26,19 @@ class Saturation:
     through_cpu_ms: Mapping[str, float]
 
 
-async def saturate(arms: tuple[Target, Target], plan: Flood, rounds: int, processes: Processes) -> Saturation:
-    """Flood both arms, direct and through Penstock, as often as there are rounds.
+async def saturate(
+    arms: tuple[Target, Target], plan: Flood, rounds: Rounds, processes: Processes
+) -> Saturation:
+    """Flood both arms, direct and through Penstock, round by round.
 
     Every load asks under numbers of its own, so that no prompt is met again in a cache.
     """
     windows: tuple[list[Window], list[Window]] = ([], [])
     firsts = count(_NUMBERS_APART, _NUMBERS_APART)
-    for order in interleaved(rounds):
+    begun = time.monotonic()
+    for order in interleaved(rounds.most):
+        if windows[0] and time.monotonic() - begun > rounds.budget_s:
+            break
         for arm in order:
             windows[arm].append(await flood(arms[arm], plan, processes.cpu_ms, next(firsts)))
     direct, through = windows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,12 @@ class Stack:
     """URL of the local inference service, if one runs."""
     pids: dict[str, int]
     console: Console
+    since: float
+    """Monotonic time of its start."""
+
+    def say(self, what: str) -> None:
+        """Tell the user what begins now, and after how many seconds."""
+        self.console.print(f"    {what} ({time.monotonic() - self.since:.0f} s)")
 
     async def ingest_sample(self) -> None:
         """Bring the sample documents into the index."""
@@ -63,13 +70,14 @@ async def with_stack(
         gateway_port=0,
     )
     state = StateDir(folder)
+    since = time.monotonic()
     done = False
 
     async def supervised(running: Running) -> None:
         nonlocal done
         await running.supervisor.until_ready(settings.ready_timeout)
         running.screen.settled()
-        await work(await _ready(running, state, console))
+        await work(await _ready(running, state, console, since))
         done = True
         running.supervisor.stop()
 
@@ -78,7 +86,7 @@ async def with_stack(
         raise Interrupted
 
 
-async def _ready(running: Running, state: StateDir, console: Console) -> Stack:
+async def _ready(running: Running, state: StateDir, console: Console, since: float) -> Stack:
     addresses = running.addresses
     key = read_key(state)
     port = addresses.inference_port
@@ -92,6 +100,7 @@ async def _ready(running: Running, state: StateDir, console: Console) -> Stack:
         inference=f"http://127.0.0.1:{port}" if port else None,
         pids={status.name: status.pid for status in statuses if status.pid is not None},
         console=console,
+        since=since,
     )
 
 
