@@ -26,7 +26,13 @@ from penstock.telemetry.readiness import Readiness
 
 KAFKA = "kafka"
 _RETRY_SECONDS = 0.2
-Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(parse_backends)]
+
+
+def _backends(value: object) -> object:
+    return parse_backends(value) if isinstance(value, str) else value  # a default comes parsed
+
+
+Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(_backends)]
 log = structlog.get_logger()
 
 

@@ -13,8 +13,12 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _backends(value: object) -> object:
+    return parse_backends(value) if isinstance(value, str) else value  # a default comes parsed
+
+
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
-Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(parse_backends)]
+Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(_backends)]
 Seconds = Annotated[float, Field(gt=0)]
 
 

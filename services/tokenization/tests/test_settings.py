@@ -1,0 +1,26 @@
+"""Settings from the environment: the defaults, several backends, and a wrong one told in one line."""
+
+import pytest
+
+from penstock.tokenization.settings import Settings
+from penstock.streaming.worker import read_settings
+
+
+def test_without_a_setting_the_local_model_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PENSTOCK_BACKENDS", raising=False)
+    assert [backend.url for backend in read_settings(Settings).backends] == ["http://127.0.0.1:8081"]
+
+
+def test_backends_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_BACKENDS", "tgi+http://a:1,tgi+https://b")
+    assert [backend.url for backend in read_settings(Settings).backends] == ["http://a:1", "https://b"]
+
+
+def test_a_wrong_setting_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PENSTOCK_BACKENDS", "http://a:1")
+    with pytest.raises(SystemExit) as ended:
+        read_settings(Settings)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("PENSTOCK_BACKENDS is not usable")
