@@ -2,8 +2,8 @@
 
 import pytest
 
-from penstock.tokenization.settings import Settings
 from penstock.streaming.worker import read_settings
+from penstock.tokenization.settings import Settings
 
 
 def test_without_a_setting_the_local_model_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
