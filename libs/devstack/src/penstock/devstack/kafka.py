@@ -115,12 +115,12 @@ class Broker:
             return
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         # --ignore-formatted: an interrupted format may have left part of the folder behind.
+        # One word with its option, since one id in 64 begins with a dash.
         tool = (
             "kafka.tools.StorageTool",
             "format",
             "--ignore-formatted",
-            "-t",
-            cluster,
+            f"--cluster-id={cluster}",
             "-c",
             str(self.properties),
         )
