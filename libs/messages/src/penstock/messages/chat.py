@@ -11,6 +11,7 @@ Positive = Annotated[int, Meta(ge=1)]
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
+CancelReason = Literal["requested", "disconnected"]
 
 
 class Message(Part, frozen=True, kw_only=True):
@@ -65,13 +66,17 @@ class Usage(Part, frozen=True, kw_only=True):
 
 
 class ChatRequested(Event, frozen=True, kw_only=True):
-    """chat.requests: a client's question, accepted by the gateway."""
+    """chat.requests: a client's question, accepted by the gateway.
+
+    `background` asks for the answer even if no client stays connected.
+    """
 
     TYPE: ClassVar[str] = "penstock.chat.requested.v1"
 
     model: Name
     messages: Annotated[tuple[Message, ...], Meta(min_length=1)]
     sampling: Sampling
+    background: bool = False
 
 
 class ChatTokenized(Event, frozen=True, kw_only=True):
@@ -105,6 +110,18 @@ class ChatRetrieved(Event, frozen=True, kw_only=True):
     sampling: Sampling
 
 
+class EpochStarted(Event, frozen=True, kw_only=True):
+    """chat.generated: `instance` owns this partition from here on, under the epoch in the envelope.
+
+    Records of older epochs that come later are to be ignored. The subject names the partition; no request
+    is concerned.
+    """
+
+    TYPE: ClassVar[str] = "penstock.generation.epoch.v1"
+
+    instance: Name
+
+
 class GenerationStarted(Event, frozen=True, kw_only=True):
     """chat.generated: a backend has taken the request; passages are numbered from 1 in this order."""
 
@@ -115,19 +132,25 @@ class GenerationStarted(Event, frozen=True, kw_only=True):
 
 
 class TextGenerated(Event, frozen=True, kw_only=True):
-    """chat.generated: text of an answer from character `start` on, as the model wrote it."""
+    """chat.generated: text of an answer from character `start` on, as the model wrote it.
+
+    `tokens` counts the tokens of the answer up to the end of this text, so that another replica can go on
+    with what is left of the budget.
+    """
 
     TYPE: ClassVar[str] = "penstock.generation.text.v1"
     STREAMED: ClassVar[bool] = True
 
     start: Count
     text: Annotated[str, Meta(min_length=1)]
+    tokens: Count = 0
 
 
 class GenerationFinished(Event, frozen=True, kw_only=True):
     """chat.generated: the model has ended, after `length` characters."""
 
     TYPE: ClassVar[str] = "penstock.generation.finished.v1"
+    TERMINAL: ClassVar[bool] = True
 
     length: Count
     finish_reason: FinishReason
@@ -156,6 +179,7 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
     """chat.responses: the answer is whole, `length` characters long. Terminal."""
 
     TYPE: ClassVar[str] = "penstock.answer.completed.v1"
+    TERMINAL: ClassVar[bool] = True
 
     length: Count
     finish_reason: FinishReason
@@ -171,11 +195,53 @@ class RequestFailed(Event, frozen=True, kw_only=True):
     """
 
     TYPE: ClassVar[str] = "penstock.request.failed.v1"
+    TERMINAL: ClassVar[bool] = True
 
     code: Name
     message: str
     status: Annotated[int, Meta(ge=400, le=599)]
     stage: Name
+
+
+class RequestCancelled(Event, frozen=True, kw_only=True):
+    """chat.responses (and chat.generated): given up on the client's wish or absence, after `length` characters.
+
+    Terminal. `usage` counts what was read and written until then.
+    """
+
+    TYPE: ClassVar[str] = "penstock.request.cancelled.v1"
+    TERMINAL: ClassVar[bool] = True
+
+    reason: CancelReason
+    length: Count
+    usage: Usage
+
+
+class CancelRequested(Event, frozen=True, kw_only=True):
+    """chat.cancellations: give the request up now."""
+
+    TYPE: ClassVar[str] = "penstock.chat.cancel.v1"
+
+
+class ClientLeft(Event, frozen=True, kw_only=True):
+    """chat.cancellations: the client behind `connection` has gone before the answer's end.
+
+    When the last one has left and none has come within `grace_ms`, the request is given up. The connection
+    that made the request is called "first".
+    """
+
+    TYPE: ClassVar[str] = "penstock.client.left.v1"
+
+    connection: Name
+    grace_ms: Count
+
+
+class ClientJoined(Event, frozen=True, kw_only=True):
+    """chat.cancellations: a client reads the answer again, over `connection`, at whichever gateway."""
+
+    TYPE: ClassVar[str] = "penstock.client.joined.v1"
+
+    connection: Name
 
 
 class UsageRecorded(Event, frozen=True, kw_only=True):

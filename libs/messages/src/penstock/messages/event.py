@@ -12,11 +12,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     `TYPE` is the CloudEvents type with its version. Unknown fields are ignored when read, so that a field
     can be added within a version. `STREAMED` marks the many small pieces of one answer, which get no span
-    of their own.
+    of their own; `TERMINAL` the events that end a request: the first one in the log counts, nothing after it.
     """
 
     TYPE: ClassVar[str] = ""
     STREAMED: ClassVar[bool] = False
+    TERMINAL: ClassVar[bool] = False
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -38,13 +38,29 @@ CHAT_RETRIEVED = Topic("chat.retrieved", CHAT_PARTITIONS, (chat.ChatRetrieved,))
 CHAT_GENERATED = Topic(
     "chat.generated",
     CHAT_PARTITIONS,
-    (chat.GenerationStarted, chat.TextGenerated, chat.GenerationFinished, chat.RequestFailed),
+    (
+        chat.EpochStarted,
+        chat.GenerationStarted,
+        chat.TextGenerated,
+        chat.GenerationFinished,
+        chat.RequestFailed,
+        chat.RequestCancelled,
+    ),
 )
 CHAT_RESPONSES = Topic(
     "chat.responses",
     REPLY_PARTITIONS,
-    (chat.AnswerStarted, chat.AnswerText, chat.AnswerCompleted, chat.RequestFailed),
+    (
+        chat.AnswerStarted,
+        chat.AnswerText,
+        chat.AnswerCompleted,
+        chat.RequestFailed,
+        chat.RequestCancelled,
+    ),
     reply=True,
+)
+CHAT_CANCELLATIONS = Topic(
+    "chat.cancellations", 1, (chat.CancelRequested, chat.ClientLeft, chat.ClientJoined)
 )
 DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,))
 DOCUMENTS_DELETED = Topic("documents.deleted", 4, (documents.DocumentDeleted,))
@@ -57,6 +73,7 @@ TOPICS = (
     CHAT_RETRIEVED,
     CHAT_GENERATED,
     CHAT_RESPONSES,
+    CHAT_CANCELLATIONS,
     DOCUMENTS_CHUNKED,
     DOCUMENTS_DELETED,
     DOCUMENTS_INDEXED,

@@ -40,6 +40,12 @@ class EachProcessor:
     def abandon(self, partition: Partition, subject: str) -> None:
         """Each event stands for itself: there is no state to forget."""
 
+    def assign(self, partition: Partition, note: str) -> None:
+        """Each event stands for itself: nothing goes before it."""
+
+    def note(self, partition: Partition, offset: int) -> str:
+        return ""
+
     def revoke(self, partitions: Collection[Partition]) -> None:
         self._waiting = deque(w for w in self._waiting if w.received.partition not in partitions)
 

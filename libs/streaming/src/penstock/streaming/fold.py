@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from opentelemetry.trace import Span
 
 from penstock.messages.envelope import Envelope
+from penstock.messages.reading import Fence
 from penstock.streaming.attempts import DeadlineExceeded, fault
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
@@ -15,6 +16,7 @@ from penstock.streaming.stage import Fold, Outgoing
 
 GRACE_MS = 2_000  # past its deadline, for the stages before to say so themselves
 _MAX_ENDING = 256
+_MAX_RISES = 1_000
 
 
 @dataclass(slots=True)
@@ -29,18 +31,45 @@ class _Subject:
     emitted: int = 0
 
 
+class _Epochs:
+    """The fence of one partition, and at which offsets it rose: a restart needs the epoch of its offset."""
+
+    def __init__(self, epoch: int) -> None:
+        self._fence = Fence(epoch)
+        self._rises = [(0, epoch)]
+
+    def admits(self, epoch: int, offset: int) -> bool:
+        """Take note of the next record's epoch, and return whether the record counts."""
+        if epoch > self._fence.epoch:
+            self._rises = [*self._rises[-_MAX_RISES:], (offset, epoch)]
+        return self._fence.admits(epoch)
+
+    def before(self, offset: int) -> int:
+        """Return the highest epoch of the records before `offset`."""
+        rises = self._rises
+        return next((epoch for start, epoch in reversed(rises) if start < offset), rises[0][1])
+
+
 class FoldProcessor:
-    """Runs a `Fold` stage (port: Processor)."""
+    """Runs a `Fold` stage (port: Processor).
+
+    Records of an epoch that a later owner has replaced are skipped (`penstock.messages.reading`); the epoch
+    up to the committed offset is kept with the commit.
+    """
 
     def __init__(self, processing: Fold[object], means: Means) -> None:
         self._handle = processing.handle
         self._outbox, self._failures, self._spans, self._clock_ms = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
+        self._epochs: dict[Partition, _Epochs] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
 
     def submit(self, work: Work) -> None:
         received = work.received
+        if not self._epochs_of(received.partition).admits(received.envelope.epoch, received.offset):
+            work.done()
+            return
         key = (received.partition, received.envelope.subject)
         subject = self._open.get(key)
         if subject is None:
@@ -78,6 +107,15 @@ class FoldProcessor:
     def abandon(self, partition: Partition, subject: str) -> None:
         if (partition, subject) in self._open:
             self._end((partition, subject), None)
+
+    def assign(self, partition: Partition, note: str) -> None:
+        self._epochs[partition] = _Epochs(int(note or "0"))
+
+    def note(self, partition: Partition, offset: int) -> str:
+        return str(self._epochs_of(partition).before(offset))
+
+    def _epochs_of(self, partition: Partition) -> _Epochs:
+        return self._epochs.get(partition) or self._epochs.setdefault(partition, _Epochs(0))
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         for key in [key for key in self._open if key[0] in partitions]:

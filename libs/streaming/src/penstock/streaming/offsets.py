@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Collection, Mapping
 
-from penstock.streaming.ports import Partition
+from penstock.streaming.ports import Partition, Position
 from penstock.streaming.watermark import Watermark
 
 
 class Offsets:
     """The watermarks of all partitions of one consumer.
 
-    `committable` may be called from another thread (a rebalance asks for it); all else is for one thread.
+    `note` tells what to keep with the commit of an offset. It and `committable` may be called from another
+    thread (a rebalance asks for them); all else is for one thread.
     """
 
     def __init__(self) -> None:
         self._marks: dict[Partition, Watermark] = {}
-        self._committed: dict[Partition, int] = {}
+        self._committed: dict[Partition, Position] = {}
+        self.note: Callable[[Partition, int], str] = lambda _partition, _offset: ""
 
     def add(self, partition: Partition, offset: int) -> Callable[[], None]:
         """Take note of a polled record, and return what to call when it is handled.
@@ -33,23 +35,25 @@ class Offsets:
             self._marks.pop(partition, None)
             self._committed.pop(partition, None)
 
-    def committable(self, partition: Partition) -> int | None:
-        """Return the offset to commit for a partition, or None if there is nothing."""
+    def committable(self, partition: Partition) -> Position | None:
+        """Return what to commit for a partition, or None if there is nothing."""
         mark = self._marks.get(partition)
-        return mark.committable if mark else None
+        offset = mark.committable if mark else None
+        return None if offset is None else Position(offset, self.note(partition, offset))
 
-    def take_news(self) -> Mapping[Partition, int]:
-        """Return the offsets that have moved since the last call."""
+    def take_news(self) -> Mapping[Partition, Position]:
+        """Return what is to be committed and differs from the last call."""
         news = {
-            partition: offset
-            for partition, mark in self._marks.items()
-            if (offset := mark.committable) is not None and offset != self._committed.get(partition)
+            partition: position
+            for partition in self._marks
+            if (position := self.committable(partition)) is not None
+            and position != self._committed.get(partition)
         }
         self._committed |= news
         return news
 
-    def retake(self, news: Mapping[Partition, int]) -> None:
-        """Offer offsets again that `take_news` gave and that could not be committed."""
+    def retake(self, news: Mapping[Partition, Position]) -> None:
+        """Offer again what `take_news` gave and could not be committed."""
         for partition in news:
             self._committed.pop(partition, None)
 

@@ -1,8 +1,8 @@
 """What the runner needs of a broker, implemented for Kafka and in memory; one suite tries both."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from penstock.messages.envelope import Headers
 
@@ -25,15 +25,37 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
+class Position(NamedTuple):
+    """Where in a partition to read on, and a note of its owner's that is kept with it (at most 4,096 bytes)."""
+
+    offset: int
+    note: str = ""
+
+
 class Polled(NamedTuple):
-    """What one poll brought: new records, and the partitions that were taken away before them."""
+    """What one poll brought.
+
+    First `revoked` partitions were taken away, then `assigned` ones were given, each with the note that its
+    last owner committed ("" if none), then the records came.
+    """
 
     records: Sequence[Record]
     revoked: frozenset[Partition]
+    assigned: Mapping[Partition, str]
 
 
-Committable = Callable[[Partition], int | None]
-"""Tells the offset to commit for a partition that is about to be taken away (None: nothing new)."""
+Committable = Callable[[Partition], Position | None]
+"""Tells what to commit for a partition that is about to be taken away (None: nothing new)."""
+
+
+class Since(NamedTuple):
+    """The first record that the broker has stamped with this Unix time in milliseconds, or later."""
+
+    ms: int
+
+
+Start = int | Since | Literal["beginning", "end"]
+"""Where to begin to read a partition; an offset that is no longer kept means the beginning."""
 
 
 class BrokerError(Exception):
@@ -54,8 +76,14 @@ class Consumer(Protocol):
     async def poll(self, wait: float) -> Polled:
         """Return what has arrived, waiting up to `wait` seconds for it. Raises BrokerError."""
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit the next offsets to read. Raises BrokerError; partitions no longer ours are ignored."""
+    async def commit(self, offsets: Mapping[Partition, Position]) -> None:
+        """Commit where to read on. Raises BrokerError; partitions no longer ours are ignored."""
+
+    async def confirm(self, partition: Partition) -> bool:
+        """Return whether the group, asked now, still counts this member, and the partition is its own.
+
+        Only for a partition of which nothing was committed since it was assigned. Raises BrokerError.
+        """
 
     async def pause(self) -> None:
         """Let polls return no records (of partitions assigned later, too) until `resume`."""
@@ -77,8 +105,8 @@ class Producer(Protocol):
         value: bytes | None,
         headers: Headers,
         partition: int | None = None,
-    ) -> asyncio.Future[None]:
-        """Hand over one record at once; the future ends when the broker has acknowledged it.
+    ) -> asyncio.Future[int]:
+        """Hand over one record at once; the future gives its offset when the broker has acknowledged it.
 
         Without `partition` the key's hash chooses, in the same way for all topics. Records of one partition
         keep their order. It raises BrokerError when the record was not taken.
@@ -92,10 +120,22 @@ class Producer(Protocol):
 
 
 class Reader(Protocol):
-    """Reads chosen partitions without a group, as the gateway does with its home partition."""
+    """Reads chosen partitions without a group."""
 
     async def poll(self, wait: float) -> Sequence[Record]:
         """Return what has arrived, waiting up to `wait` seconds for it. Raises BrokerError."""
+
+    async def read(self, starts: Mapping[Partition, Start]) -> None:
+        """Read these partitions, too, from where is said; one that is read already moves there.
+
+        The places are fixed on return. Raises BrokerError.
+        """
+
+    async def leave(self, partitions: Collection[Partition]) -> None:
+        """Read these partitions no more."""
+
+    def position(self, partition: Partition) -> int:
+        """Return the offset up to which polls have returned records of a partition that is read."""
 
     async def close(self) -> None:
         """Close the connection."""

@@ -46,6 +46,12 @@ class Processor(Protocol):
     def abandon(self, partition: Partition, subject: str) -> None:
         """Forget the state of a subject whose request has failed by an unreadable record."""
 
+    def assign(self, partition: Partition, note: str) -> None:
+        """Take note of a partition that was given to us, with what its last owner's commit said."""
+
+    def note(self, partition: Partition, offset: int) -> str:
+        """Return what to keep with the commit of an offset. Called from any thread."""
+
     def revoke(self, partitions: Collection[Partition]) -> None:
         """Forget what waits of partitions that were taken away; what runs may end."""
 

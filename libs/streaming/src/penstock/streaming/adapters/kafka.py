@@ -7,7 +7,7 @@ is, and its `send` only blocks on unknown metadata, which is fetched before the 
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, TypeVar
 
@@ -23,8 +23,11 @@ from penstock.streaming.ports import (
     Committable,
     Partition,
     Polled,
+    Position,
     Record,
     RecordTooLarge,
+    Since,
+    Start,
 )
 
 MAX_RECORD_BYTES = 4 << 20
@@ -57,21 +60,22 @@ class _Thread:
 
 
 class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
-    """Commits what is done before partitions go, and notes that they went. Runs in the I/O thread."""
+    """Commits what is done before partitions go, and notes which went and came. Runs in the I/O thread."""
 
     def __init__(self, committable: Committable) -> None:
         self._committable = committable
         self._lock = threading.Lock()
         self._revoked: set[Partition] = set()
+        self._assigned: set[Partition] = set()
         self.consumer: Any = None
 
     async def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         offsets = {
-            tp: kafka.OffsetAndMetadata(offset, "", -1)
+            tp: kafka.OffsetAndMetadata(position.offset, position.note, -1)
             for tp in revoked
-            if (offset := self._committable(Partition(tp.topic, tp.partition))) is not None
+            if (position := self._committable(Partition(tp.topic, tp.partition))) is not None
         }
-        self._note(revoked)
+        self._gone(revoked)
         if offsets:
             try:
                 await self.consumer.commit_async(offsets)
@@ -79,19 +83,24 @@ class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  #
                 log.info("commit_before_revocation_failed", error=type(error).__name__)
 
     async def on_partitions_lost(self, lost: Sequence[Any]) -> None:
-        self._note(lost)
+        self._gone(lost)
 
     async def on_partitions_assigned(self, assigned: Sequence[Any]) -> None:
-        """Nothing to do: new partitions are known by their records."""
-
-    def _note(self, gone: Sequence[Any]) -> None:
         with self._lock:
-            self._revoked |= {Partition(tp.topic, tp.partition) for tp in gone}
+            self._assigned |= {Partition(tp.topic, tp.partition) for tp in assigned}
 
-    def take_revoked(self) -> frozenset[Partition]:
+    def _gone(self, gone: Sequence[Any]) -> None:
+        partitions = {Partition(tp.topic, tp.partition) for tp in gone}
+        with self._lock:
+            self._revoked |= partitions
+            self._assigned -= partitions
+
+    def take(self) -> tuple[frozenset[Partition], frozenset[Partition]]:
+        """Return the partitions that went, and those that came (after that), since the last call."""
         with self._lock:
             revoked, self._revoked = frozenset(self._revoked), set()
-        return revoked
+            assigned, self._assigned = frozenset(self._assigned), set()
+        return revoked, assigned
 
 
 class KafkaGroupConsumer:
@@ -102,6 +111,7 @@ class KafkaGroupConsumer:
         self._thread = thread
         self._rebalance = rebalance
         self._paused = False
+        self._taken_over: dict[Partition, Position] = {}
 
     @property
     def joined(self) -> bool:
@@ -116,12 +126,31 @@ class KafkaGroupConsumer:
         # A poll that ends amid a join makes the next one begin it anew; short polls might never get in.
         wait_ms = int(wait * 1000) if self._is_stable() else _JOIN_MS
         polled = self._client.poll(timeout_ms=wait_ms)
-        return Polled(_records(polled), self._rebalance.take_revoked())
+        revoked, assigned = self._rebalance.take()
+        taken_over = {partition: self._last_commit(partition) for partition in assigned}
+        self._taken_over |= taken_over
+        notes = {partition: position.note for partition, position in taken_over.items()}
+        return Polled(_records(polled), revoked, notes)
+
+    def _last_commit(self, partition: Partition) -> Position:
+        committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)
+        return Position(committed.offset, committed.metadata or "") if committed else Position(0)
 
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
+    async def confirm(self, partition: Partition) -> bool:
+        # The coordinator takes commits of current members only; this one changes nothing.
+        if kafka.TopicPartition(*partition) not in self._client.assignment():
+            return False
+        try:
+            await self.commit({partition: self._taken_over[partition]})
+        except BrokerError as error:
+            log.info("not_confirmed_as_owner", topic=partition.topic, error=str(error))
+            return False
+        return kafka.TopicPartition(*partition) in self._client.assignment()
+
+    async def commit(self, offsets: Mapping[Partition, Position]) -> None:
         committed = asyncio.get_running_loop().create_future()
         await self._thread.call(self._commit, offsets, committed)
         try:
@@ -129,12 +158,12 @@ class KafkaGroupConsumer:
         except errors.KafkaError as error:
             raise _as_broker_error(error) from error
 
-    def _commit(self, offsets: Mapping[Partition, int], committed: asyncio.Future[None]) -> None:
+    def _commit(self, offsets: Mapping[Partition, Position], committed: asyncio.Future[None]) -> None:
         """Start a commit: polls go on while the broker writes it."""
         mine = {Partition(tp.topic, tp.partition): tp for tp in self._client.assignment()}
         owned = {
-            mine[partition]: kafka.OffsetAndMetadata(offset, "", -1)
-            for partition, offset in offsets.items()
+            mine[partition]: kafka.OffsetAndMetadata(position.offset, position.note, -1)
+            for partition, position in offsets.items()
             if partition in mine
         }
         if not owned:
@@ -163,9 +192,53 @@ class KafkaReader:
     def __init__(self, client: Any, thread: _Thread) -> None:
         self._client = client
         self._thread = thread
+        self._positions: dict[Partition, int] = {}
 
     async def poll(self, wait: float) -> Sequence[Record]:
-        return _records(await self._thread.call(self._client.poll, timeout_ms=int(wait * 1000)))
+        if not self._positions:
+            await asyncio.sleep(wait)
+            return []
+        records = _records(await self._thread.call(self._client.poll, timeout_ms=int(wait * 1000)))
+        for record in records:
+            if record.partition in self._positions:
+                self._positions[record.partition] = record.offset + 1
+        return [record for record in records if record.partition in self._positions]
+
+    async def read(self, starts: Mapping[Partition, Start]) -> None:
+        self._positions |= await self._thread.call(self._read, starts)
+
+    def _read(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
+        chosen = {kafka.TopicPartition(*partition): start for partition, start in starts.items()}
+        self._client.assign([*(self._client.assignment() | chosen.keys())])
+        since = {tp: start.ms for tp, start in chosen.items() if isinstance(start, Since)}
+        found = self._client.offsets_for_times(since, timeout_ms=_CONNECT_MS) if since else {}
+        for tp, start in chosen.items():
+            if isinstance(start, Since):
+                self._seek(tp, found[tp].offset if found.get(tp) else "end")
+            else:
+                self._seek(tp, start)
+        return {
+            Partition(tp.topic, tp.partition): self._client.position(tp, timeout_ms=_CONNECT_MS) for tp in chosen
+        }
+
+    def _seek(self, tp: Any, start: int | Literal["beginning", "end"]) -> None:
+        if start == "beginning":
+            self._client.seek_to_beginning(tp)
+        elif start == "end":
+            self._client.seek_to_end(tp)
+        else:
+            self._client.seek(tp, start)
+
+    async def leave(self, partitions: Collection[Partition]) -> None:
+        for partition in partitions:
+            self._positions.pop(partition, None)
+        await self._thread.call(self._leave, {kafka.TopicPartition(*p) for p in partitions})
+
+    def _leave(self, gone: set[Any]) -> None:
+        self._client.assign([tp for tp in self._client.assignment() if tp not in gone])
+
+    def position(self, partition: Partition) -> int:
+        return self._positions[partition]
 
     async def close(self) -> None:
         await self._thread.call(self._client.close, autocommit=False, timeout_ms=_CONNECT_MS)
@@ -182,7 +255,7 @@ class KafkaRecordProducer:
         self._pending_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
-        self._acks: deque[tuple[asyncio.Future[None], int, BaseException | None]] = deque()
+        self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
 
     def send(
         self,
@@ -191,8 +264,8 @@ class KafkaRecordProducer:
         value: bytes | None,
         headers: Headers,
         partition: int | None = None,
-    ) -> asyncio.Future[None]:
-        done = self._loop.create_future()
+    ) -> asyncio.Future[int]:
+        done: asyncio.Future[int] = self._loop.create_future()
         size = len(key or b"") + len(value or b"") + sum(len(k) + len(v) for k, v in headers)
         try:
             handle = self._client.send(topic, key=key, value=value, headers=headers, partition=partition)
@@ -202,27 +275,27 @@ class KafkaRecordProducer:
         self._pending_bytes += size
         if self._pending_bytes > MAX_PENDING_BYTES:
             self._room.clear()
-        handle.add_callback(lambda _: self._acknowledge(done, size, None))
+        handle.add_callback(lambda written: self._acknowledge(done, size, written.offset))
         handle.add_errback(lambda error: self._acknowledge(done, size, error))
         return done
 
-    def _acknowledge(self, done: asyncio.Future[None], size: int, error: BaseException | None) -> None:
+    def _acknowledge(self, done: asyncio.Future[int], size: int, outcome: int | BaseException) -> None:
         """Runs in the I/O thread: wakes the event loop once for many acknowledgements."""
         first = not self._acks
-        self._acks.append((done, size, error))
+        self._acks.append((done, size, outcome))
         if first and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
         while self._acks:
-            done, size, error = self._acks.popleft()
+            done, size, outcome = self._acks.popleft()
             self._pending_bytes -= size
             if done.done():
                 continue
-            if error is None:
-                done.set_result(None)
+            if isinstance(outcome, int):
+                done.set_result(outcome)
             else:
-                done.set_exception(_as_broker_error(error))
+                done.set_exception(_as_broker_error(outcome))
         if self._pending_bytes <= MAX_PENDING_BYTES:
             self._room.set()
 
@@ -265,21 +338,18 @@ async def open_consumer(
 
 
 async def open_reader(
-    bootstrap: str, partitions: Sequence[Partition], start: Literal["beginning", "end"] = "end"
+    bootstrap: str, partitions: Collection[Partition] = (), start: Start = "end"
 ) -> KafkaReader:
     """Read `partitions` from `start`, which is fixed on return. Raises BrokerError if no broker answers."""
     thread = _Thread("kafka-reader")
 
     def connect() -> Any:
-        client = kafka.KafkaConsumer(**_reading(bootstrap, "reader"))
-        chosen = [kafka.TopicPartition(*partition) for partition in partitions]
-        client.assign(chosen)
-        (client.seek_to_end if start == "end" else client.seek_to_beginning)(*chosen)
-        for partition in chosen:
-            client.position(partition, timeout_ms=_CONNECT_MS)
-        return client
+        return kafka.KafkaConsumer(**_reading(bootstrap, "reader"), auto_offset_reset="earliest")
 
-    return KafkaReader(await thread.call(connect), thread)
+    reader = KafkaReader(await thread.call(connect), thread)
+    if partitions:
+        await reader.read(dict.fromkeys(partitions, start))
+    return reader
 
 
 async def open_producer(bootstrap: str, topics: Sequence[str] = ()) -> KafkaRecordProducer:

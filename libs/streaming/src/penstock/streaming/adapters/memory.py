@@ -2,39 +2,55 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Mapping, Sequence
 from zlib import crc32
 
 from penstock.messages.envelope import Headers
 from penstock.messages.topics import TOPICS, Topic
-from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Record
+from penstock.streaming.ports import (
+    BrokerError,
+    Committable,
+    Partition,
+    Polled,
+    Position,
+    Record,
+    Since,
+    Start,
+)
 
 
 class MemoryBroker:
     """Holds the logs of topics, and the groups that read them; for one event loop.
 
-    `failing`, while set, makes every send fail with it, as a broker that has gone does.
+    `failing`, while set, makes every send fail with it, as a broker that has gone does. `now_ms` stamps records.
     """
 
-    def __init__(self, topics: Sequence[Topic] = TOPICS) -> None:
+    def __init__(self, topics: Sequence[Topic] = TOPICS, now_ms: Callable[[], int] = lambda: 0) -> None:
+        self.now_ms = now_ms
         self._counts = {topic.name: topic.partitions for topic in topics}
         self._counts |= {topic.dlq: 1 for topic in topics}
         self._logs: dict[Partition, list[Record]] = defaultdict(list)
         self._groups: dict[str, list[MemoryConsumer]] = defaultdict(list)
         self._news = asyncio.Condition()
-        self.committed: dict[tuple[str, Partition], int] = {}
+        self.committed: dict[tuple[str, Partition], Position] = {}
         self.failing: BrokerError | None = None
 
     def producer(self) -> "MemoryProducer":
         """Return a producer."""
         return MemoryProducer(self)
 
-    def reader(
-        self, partitions: Sequence[Partition], start: Literal["beginning", "end"] = "end"
-    ) -> "MemoryReader":
+    def reader(self, partitions: Collection[Partition] = (), start: Start = "end") -> "MemoryReader":
         """Return a reader of `partitions` from `start`."""
-        return MemoryReader(self, {p: len(self._logs[p]) if start == "end" else 0 for p in partitions})
+        return MemoryReader(self, {p: self.offset_of(p, start) for p in partitions})
+
+    def offset_of(self, partition: Partition, start: Start) -> int:
+        """Return the offset that a start means in a partition."""
+        log = self._logs[partition]
+        if isinstance(start, Since):
+            return next((r.offset for r in log if r.timestamp_ms >= start.ms), len(log))
+        if start == "beginning":
+            return 0
+        return len(log) if start == "end" else start
 
     def consumer(
         self, group: str, topics: Sequence[str], committable: Committable = lambda _: None
@@ -58,15 +74,16 @@ class MemoryBroker:
         value: bytes | None,
         headers: Headers,
         number: int | None = None,
-    ) -> None:
-        """Write one record."""
+    ) -> int:
+        """Write one record, and return its offset."""
         if topic not in self._counts:
             raise BrokerError(f"no such topic: {topic}")
         if number is None:
             number = crc32(key or b"") % self._counts[topic]
         partition = Partition(topic, number)
         log = self._logs[partition]
-        log.append(Record(partition, len(log), key, value, headers, 0))
+        log.append(Record(partition, len(log), key, value, headers, self.now_ms()))
+        return log[-1].offset
 
     def read(self, positions: dict[Partition, int], limit: int = 500) -> list[Record]:
         """Return what lies at and after `positions`, and move them."""
@@ -107,7 +124,7 @@ class MemoryBroker:
         for member, share in zip(members, shares, strict=True):
             member.give_up(share.keys())
         for member, share in zip(members, shares, strict=True):
-            member.assign({p: self.committed.get((group, p), 0) for p in share})
+            member.assign({p: self.committed.get((group, p), Position(0)) for p in share})
 
 
 class MemoryConsumer:
@@ -122,6 +139,7 @@ class MemoryConsumer:
         self._committable = committable
         self._positions: dict[Partition, int] = {}
         self._revoked: set[Partition] = set()
+        self._assigned: dict[Partition, str] = {}
         self._paused = False
 
     @property
@@ -131,30 +149,36 @@ class MemoryConsumer:
     def give_up(self, kept: Collection[Partition]) -> None:
         """Commit and lose the partitions not in `kept`."""
         for partition in self._positions.keys() - set(kept):
-            offset = self._committable(partition)
-            if offset is not None:
-                self._broker.committed[self.group, partition] = offset
+            position = self._committable(partition)
+            if position is not None:
+                self._broker.committed[self.group, partition] = position
             self._revoked.add(partition)
+            self._assigned.pop(partition, None)
             del self._positions[partition]
 
-    def assign(self, positions: Mapping[Partition, int]) -> None:
+    def assign(self, positions: Mapping[Partition, Position]) -> None:
         """Take over `positions`, going on where this member is for those it had."""
-        self._positions = {p: self._positions.get(p, start) for p, start in positions.items()}
+        self._assigned |= {p: start.note for p, start in positions.items() if p not in self._positions}
+        self._positions = {p: self._positions.get(p, start.offset) for p, start in positions.items()}
 
     async def poll(self, wait: float) -> Polled:
         if self._broker.failing:
             await asyncio.sleep(wait)
-            return Polled([], frozenset())
+            return Polled([], frozenset(), {})
         if self._paused or not (records := self._broker.read(self._positions)):
             await self._broker.wait_for_news(wait)
             records = [] if self._paused else self._broker.read(self._positions)
         revoked, self._revoked = frozenset(self._revoked), set()
-        return Polled([r for r in records if r.partition in self._positions], revoked)
+        assigned, self._assigned = self._assigned, {}
+        return Polled([r for r in records if r.partition in self._positions], revoked, assigned)
 
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        for partition, offset in offsets.items():
+    async def commit(self, offsets: Mapping[Partition, Position]) -> None:
+        for partition, position in offsets.items():
             if partition in self._positions:
-                self._broker.committed[self.group, partition] = offset
+                self._broker.committed[self.group, partition] = position
+
+    async def confirm(self, partition: Partition) -> bool:
+        return partition in self._positions
 
     async def pause(self) -> None:
         self._paused = True
@@ -180,6 +204,16 @@ class MemoryReader:
             records = self._broker.read(self._positions)
         return records
 
+    async def read(self, starts: Mapping[Partition, Start]) -> None:
+        self._positions |= {p: self._broker.offset_of(p, start) for p, start in starts.items()}
+
+    async def leave(self, partitions: Collection[Partition]) -> None:
+        for partition in partitions:
+            self._positions.pop(partition, None)
+
+    def position(self, partition: Partition) -> int:
+        return self._positions[partition]
+
     async def close(self) -> None:
         self._positions = {}
 
@@ -197,19 +231,21 @@ class MemoryProducer:
         value: bytes | None,
         headers: Headers,
         partition: int | None = None,
-    ) -> asyncio.Future[None]:
-        failed = self._broker.failing
-        if failed is None:
-            try:
-                self._broker.append(topic, key, value, headers, partition)
-            except BrokerError as error:
-                failed = error
-        return asyncio.ensure_future(self._acknowledge(failed))
+    ) -> asyncio.Future[int]:
+        outcome: int | BrokerError
+        try:
+            if self._broker.failing is not None:
+                raise self._broker.failing
+            outcome = self._broker.append(topic, key, value, headers, partition)
+        except BrokerError as error:
+            outcome = error
+        return asyncio.ensure_future(self._acknowledge(outcome))
 
-    async def _acknowledge(self, failed: BrokerError | None) -> None:
+    async def _acknowledge(self, outcome: int | BrokerError) -> int:
         await self._broker.tell()
-        if failed is not None:
-            raise failed
+        if isinstance(outcome, BrokerError):
+            raise outcome
+        return outcome
 
     async def room(self) -> None:
         return
