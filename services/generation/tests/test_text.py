@@ -46,7 +46,7 @@ async def _pieces(
 
 @given(st.lists(st.text(max_size=3), max_size=20))
 async def test_gathering_loses_nothing(texts: list[str]) -> None:
-    gathered = [text async for text in gather(_pieces(texts), lambda: 0.0)]
+    gathered = [text async for text in gather(_pieces(texts), lambda: 0.001)]
     assert "".join(gathered) == "".join(texts)
     assert all(gathered)
 
