@@ -36,6 +36,8 @@ def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
             return st.one_of([values(each) for each in types])
         case inspect.LiteralType(values=literals):
             return st.sampled_from(literals)
+        case inspect.BoolType():
+            return st.booleans()
         case inspect.NoneType():
             return st.none()
     raise NotImplementedError(f"no strategy for {kind}")
@@ -152,4 +154,5 @@ def test_a_body_is_plain_json_with_every_field() -> None:
             "seed": None,
             "stop": [],
         },
+        "background": False,
     }

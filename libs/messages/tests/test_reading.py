@@ -1,8 +1,8 @@
 """The rules of reading, against any history that owners, zombies and repetitions can write."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-import pytest
 
 from penstock.messages.reading import Fence, Gap, Splice
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -12,7 +12,8 @@ from penstock.messages.topics import Topic
 from penstock.streaming.adapters import kafka
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.admin import ensure_topics
-from penstock.streaming.ports import Committable, Consumer, Partition, Producer, Reader
+from penstock.streaming.ports import Committable, Consumer, Partition, Producer, Reader, Start
+from penstock.streaming.runner import unix_ms
 
 _numbers = itertools.count()
 
@@ -22,7 +23,7 @@ class Broker:
     """What a test needs of either broker; everything opened is closed at the end of the test."""
 
     producer: Callable[[], Awaitable[Producer]]
-    reader: Callable[[Sequence[Partition], Literal["beginning", "end"]], Awaitable[Reader]]
+    reader: Callable[[Sequence[Partition], Start], Awaitable[Reader]]
     consumer: Callable[[str, Sequence[Topic], Committable], Awaitable[Consumer]]
     make_topics: Callable[[Sequence[Topic]], Awaitable[None]]
 
@@ -63,12 +64,12 @@ def _memory() -> Broker:
     brokers: list[MemoryBroker] = []
 
     async def make_topics(topics: Sequence[Topic]) -> None:
-        brokers.append(MemoryBroker(topics))
+        brokers.append(MemoryBroker(topics, unix_ms))
 
     async def producer() -> Producer:
         return brokers[0].producer()
 
-    async def reader(partitions: Sequence[Partition], start: Literal["beginning", "end"]) -> Reader:
+    async def reader(partitions: Sequence[Partition], start: Start) -> Reader:
         return brokers[0].reader(partitions, start)
 
     async def consumer(group: str, topics: Sequence[Topic], committable: Committable) -> Consumer:

@@ -1,13 +1,14 @@
 """What every broker behind the ports must do; tried on the one in memory and on real Kafka."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from penstock.messages.topics import Topic
-from penstock.streaming.ports import BrokerError, Consumer, Partition, Record
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Position, Record, Since
 
 Unique = Callable[[str], str]
 HEADERS = [("ce_id", b"1"), ("odd", b"\xff\x00")]
@@ -92,10 +93,62 @@ async def test_a_new_member_goes_on_at_the_commit(broker: Any, topic: Topic, uni
     group = unique("g")
     first = await broker.consumer(group, [topic], nothing)
     assert len(await read(lambda: polled(first), 5)) == 5
-    await first.commit({Partition(topic.name, 3): 3})
+    await first.commit({Partition(topic.name, 3): Position(3, "a note")})
     await first.close()
     second = await broker.consumer(group, [topic], nothing)
-    assert [r.value for r in await read(lambda: polled(second), 2)] == [b"3", b"4"]
+    notes: dict[Partition, str] = {}
+
+    async def noting() -> Sequence[Record]:
+        taken = await second.poll(0.1)
+        notes.update(taken.assigned)
+        return taken.records
+
+    assert [r.value for r in await read(noting, 2)] == [b"3", b"4"]
+    assert notes == {Partition(topic.name, n): "a note" if n == 3 else "" for n in range(4)}
+
+
+async def test_the_group_confirms_who_is_its_member(broker: Any, topic: Topic, unique: Unique) -> None:
+    group = unique("g")
+    first = await broker.consumer(group, [topic], nothing)
+    await joined(first)
+    await first.poll(0.01)
+    assert await first.confirm(Partition(topic.name, 2))
+    assert not await first.confirm(Partition("another", 0))
+
+
+async def test_a_reader_reads_more_partitions_and_fewer_and_elsewhere(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    one, two = Partition(topic.name, 1), Partition(topic.name, 2)
+    offsets = [await producer.send(topic.name, b"k", b"%d" % i, [], 1) for i in range(3)]
+    assert offsets == [0, 1, 2]
+    reader = await broker.reader([], "end")
+    assert await reader.poll(0.01) == []
+    await reader.read({one: 1})
+    assert reader.position(one) == 1
+    assert [r.value for r in await read(lambda: reader.poll(0.1), 2)] == [b"1", b"2"]
+    assert reader.position(one) == 3
+    await reader.read({two: "end"})
+    await producer.send(topic.name, b"k", b"two", [], 2)
+    assert [r.value for r in await read(lambda: reader.poll(0.1), 1)] == [b"two"]
+    await reader.read({one: "beginning"})
+    await reader.leave([two])
+    await producer.send(topic.name, b"k", b"unseen", [], 2)
+    assert [r.value for r in await read(lambda: reader.poll(0.1), 3)] == [b"0", b"1", b"2"]
+    assert await reader.poll(0.05) == []
+
+
+async def test_a_reader_begins_at_a_time(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    where = Partition(topic.name, 1)
+    await producer.send(topic.name, b"k", b"before", [], 1)
+    await asyncio.sleep(0.02)
+    moment = time.time_ns() // 1_000_000
+    await asyncio.sleep(0.02)
+    await producer.send(topic.name, b"k", b"after", [], 1)
+    reader = await broker.reader([where], Since(moment))
+    assert [r.value for r in await read(lambda: reader.poll(0.1), 1)] == [b"after"]
+    late = await broker.reader([where], Since(moment + 3_600_000))
+    assert late.position(where) == 2
 
 
 async def test_a_paused_consumer_reads_nothing_until_resumed(
@@ -118,13 +171,13 @@ async def test_a_second_member_takes_over_a_share_where_the_first_left_off(
 ) -> None:
     producer = await broker.producer()
     group = unique("g")
-    done: dict[Partition, int] = {}
+    done: dict[Partition, Position] = {}
     first = await broker.consumer(group, [topic], done.get)
     await joined(first)
     for number in range(4):
         await producer.send(topic.name, b"k", b"old", [], number)
     for record in await read(lambda: polled(first), 4):
-        done[record.partition] = record.offset + 1  # handled, and only committed by the rebalance
+        done[record.partition] = Position(record.offset + 1)  # handled, and only committed by the rebalance
     second = await broker.consumer(group, [topic], nothing)
     revoked: set[Partition] = set()
     async with asyncio.timeout(20):

@@ -23,7 +23,7 @@ from penstock.messages.topics import Topic
 from penstock.streaming import records
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import Partition, Producer, Reader, Record
+from penstock.streaming.ports import Partition, Position, Producer, Reader, Record
 from penstock.streaming.runner import Runner, unix_ms
 from penstock.streaming.stage import Batch, Caused, Each, Fold, Outgoing, Received, Stage, Step
 
@@ -35,7 +35,9 @@ def question(text: str) -> ChatRequested:
     return ChatRequested(model="m", messages=(Message(role="user", content=text),), sampling=Sampling())
 
 
-def envelope(subject: str, event: type[Event] = ChatRequested, deadline_ms: int = 0) -> Envelope:
+def envelope(
+    subject: str, event: type[Event] = ChatRequested, deadline_ms: int = 0, epoch: int = 0
+) -> Envelope:
     return Envelope(
         id=f"id-{subject}",
         type=event.TYPE,
@@ -45,6 +47,7 @@ def envelope(subject: str, event: type[Event] = ChatRequested, deadline_ms: int 
         tenant="acme",
         reply_partition=1,
         deadline_ms=deadline_ms,
+        epoch=epoch,
         traceparent=TRACE,
     )
 
@@ -149,7 +152,7 @@ async def test_late_work_holds_the_commit_back_and_early_work_overtakes_it(line:
         assert offsets.committable(Partition(line.source.name, 0)) is None
         gate.set()
         assert [r.event for r in await line.events(1)] == [AnswerStarted(model="slow")]
-        await until(lambda: offsets.committable(Partition(line.source.name, 0)) == 2)
+        await until(lambda: offsets.committable(Partition(line.source.name, 0)) == Position(2))
 
 
 async def test_never_more_at_once_than_allowed_and_nothing_lost(line: Line) -> None:
@@ -360,6 +363,27 @@ async def test_a_subject_that_fails_or_never_ends_is_told_so(line: Line) -> None
         await until(lambda: offsets.in_flight == 0)
     codes = {s: e.code for s, e in outcome.items() if isinstance(e, RequestFailed)}
     assert codes == {"bad": "no_way", "endless": "deadline_exceeded", "unreadable": "invalid_event"}
+
+
+async def test_records_of_a_replaced_owner_are_ignored_also_after_a_restart(line: Line) -> None:
+    async def write(subject: str, start: int, text: str, epoch: int) -> None:
+        headers = to_headers(envelope(subject, TextGenerated, epoch=epoch))
+        body = codec.encode(TextGenerated(start=start, text=text))
+        await line.producer.send(line.source.name, subject.encode(), body, headers, 0)
+
+    async with line.running(folded(line)) as offsets:
+        await write("r1", 0, "old", 1)
+        await write("r1", 3, " new", 2)
+        await write("r1", 3, " zombie", 1)
+        await write("r1", 7, ".", 2)
+        await line.events(1)
+        await until(lambda: offsets.in_flight == 0)
+    async with line.running(folded(line)):  # begins past the last record of epoch 2
+        await write("r2", 0, "zombie", 1)
+        await write("r2", 0, "good", 2)
+        await write("r2", 4, ".", 2)
+        [received] = await line.events(1)
+    assert received.event == AnswerStarted(model="good")
 
 
 async def test_nothing_is_lost_or_doubled_with_thousands_in_flight(line: Line) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import Partition
+from penstock.streaming.ports import Partition, Position
 from penstock.streaming.watermark import Watermark
 
 P = Partition("t", 0)
@@ -59,7 +59,7 @@ def test_completion_after_a_partition_was_taken_away_commits_nothing() -> None:
     late()
     assert offsets.committable(P) is None
     again()
-    assert offsets.take_news() == {P: 1}
+    assert offsets.take_news() == {P: Position(1)}
     assert offsets.take_news() == {}
-    offsets.retake({P: 1})
-    assert offsets.take_news() == {P: 1}
+    offsets.retake({P: Position(1)})
+    assert offsets.take_news() == {P: Position(1)}

@@ -8,9 +8,11 @@ from penstock.messages.chat import (
     AnswerCompleted,
     AnswerStarted,
     AnswerText,
+    EpochStarted,
     GenerationFinished,
     GenerationStarted,
     Passage,
+    RequestCancelled,
     RequestFailed,
     TextGenerated,
     Usage,
@@ -119,6 +121,24 @@ def test_a_failure_is_passed_on_and_ends_the_answer() -> None:
     out, answer = run(STARTED, text(0, "ab"), failed)
     assert answer is None
     assert out[-1] == Outgoing(CHAT_RESPONSES, failed)
+
+
+def test_a_cancellation_ends_the_answer_and_what_was_written_is_paid() -> None:
+    cancelled = RequestCancelled(reason="requested", length=4, usage=USAGE)
+    out, answer = run(STARTED, text(0, "  ab"), cancelled)
+    assert answer is None
+    shown = RequestCancelled(reason="requested", length=2, usage=USAGE)
+    assert out[-2] == Outgoing(CHAT_RESPONSES, shown)
+    assert out[-1] == Outgoing(USAGE_RECORDED, UsageRecorded(request_id="req-1", model="m", usage=USAGE))
+
+
+def test_a_cancellation_before_any_answer_costs_nothing() -> None:
+    cancelled = RequestCancelled(reason="disconnected", length=0, usage=USAGE)
+    assert run(cancelled) == ([Outgoing(CHAT_RESPONSES, cancelled)], None)
+
+
+def test_a_marker_of_an_owner_says_nothing() -> None:
+    assert run(EpochStarted(instance="generation")) == ([], None)
 
 
 def test_the_rest_of_an_answer_that_ended_before_a_restart_says_nothing() -> None:

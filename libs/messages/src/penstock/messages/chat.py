@@ -204,9 +204,9 @@ class RequestFailed(Event, frozen=True, kw_only=True):
 
 
 class RequestCancelled(Event, frozen=True, kw_only=True):
-    """chat.responses (and chat.generated): given up on the client's wish or absence, after `length` characters.
+    """chat.responses (and chat.generated): given up, after `length` characters.
 
-    Terminal. `usage` counts what was read and written until then.
+    Terminal. Its client asked for that, or has gone. `usage` counts what was read and written until then.
     """
 
     TYPE: ClassVar[str] = "penstock.request.cancelled.v1"

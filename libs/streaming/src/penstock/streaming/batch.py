@@ -45,7 +45,7 @@ class BatchProcessor:
     def assign(self, partition: Partition, note: str) -> None:
         """Each event stands for itself: nothing goes before it."""
 
-    def note(self, partition: Partition, offset: int) -> str:
+    def note(self, _partition: Partition, _offset: int, /) -> str:
         return ""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
@@ -83,7 +83,7 @@ class BatchProcessor:
         by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
 
         async def handle() -> None:
-            acks: list[asyncio.Future[None]] = []
+            acks: list[asyncio.Future[int]] = []
             counts: Counter[int] = Counter()  # per cause: the same in whatever batch it comes again
             for cause, outgoing in await self._handle([work.received for work in works]):
                 nth = counts[id(cause)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import aclosing
 
 from opentelemetry import trace
@@ -43,7 +43,7 @@ class EachProcessor:
     def assign(self, partition: Partition, note: str) -> None:
         """Each event stands for itself: nothing goes before it."""
 
-    def note(self, partition: Partition, offset: int) -> str:
+    def note(self, _partition: Partition, _offset: int, /) -> str:
         return ""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
@@ -79,9 +79,12 @@ class EachProcessor:
         work.done()
 
     async def _emit_all(self, work: Work, span: trace.Span) -> None:
-        acks: list[asyncio.Future[None]] = []
+        acks: list[asyncio.Future[int]] = []
         async with aclosing(self._handle(work.received)) as outgoing:
             async for item in outgoing:
                 acks.append(self._outbox.emit(work.received.envelope, item, len(acks), span))
                 await self._outbox.room()
-        await asyncio.gather(*acks)
+        self._acknowledged(work, await asyncio.gather(*acks))
+
+    def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
+        """All that a work has caused stands at these offsets."""

@@ -27,7 +27,7 @@ class _Subject:
     span: Span
     state: object = None
     works: list[Work] = field(default_factory=list)
-    acks: list[asyncio.Future[None]] = field(default_factory=list)
+    acks: list[asyncio.Future[int]] = field(default_factory=list)
     emitted: int = 0
 
 
@@ -111,7 +111,7 @@ class FoldProcessor:
     def assign(self, partition: Partition, note: str) -> None:
         self._epochs[partition] = _Epochs(int(note or "0"))
 
-    def note(self, partition: Partition, offset: int) -> str:
+    def note(self, partition: Partition, offset: int, /) -> str:
         return str(self._epochs_of(partition).before(offset))
 
     def _epochs_of(self, partition: Partition) -> _Epochs:

@@ -37,8 +37,8 @@ class Outbox:
         self._spans = spans
         self._clock_ms = clock_ms
 
-    def emit(self, cause: Envelope, outgoing: Outgoing, nth: int, parent: Span) -> asyncio.Future[None]:
-        """Send the `nth` event that `cause` caused; the future ends with the broker's acknowledgement."""
+    def emit(self, cause: Envelope, outgoing: Outgoing, nth: int, parent: Span) -> asyncio.Future[int]:
+        """Send the `nth` event that `cause` caused; the future gives its offset once acknowledged."""
         topic, event = outgoing
         envelope = cause.caused(
             event.TYPE,
@@ -85,7 +85,7 @@ class Outbox:
         ]
 
 
-def _end(span: Span, acknowledged: asyncio.Future[None]) -> None:
+def _end(span: Span, acknowledged: asyncio.Future[int]) -> None:
     if acknowledged.cancelled() or acknowledged.exception() is not None:
         fail(span, "not_acknowledged")
     span.end()

@@ -26,7 +26,7 @@ class Record(NamedTuple):
 
 
 class Position(NamedTuple):
-    """Where in a partition to read on, and a note of its owner's that is kept with it (at most 4,096 bytes)."""
+    """Where in a partition to read on, and a note kept with that (at most 4,096 bytes)."""
 
     offset: int
     note: str = ""

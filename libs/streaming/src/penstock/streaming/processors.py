@@ -49,7 +49,7 @@ class Processor(Protocol):
     def assign(self, partition: Partition, note: str) -> None:
         """Take note of a partition that was given to us, with what its last owner's commit said."""
 
-    def note(self, partition: Partition, offset: int) -> str:
+    def note(self, partition: Partition, offset: int, /) -> str:
         """Return what to keep with the commit of an offset. Called from any thread."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:

@@ -34,8 +34,8 @@ def _envelope(record: Record) -> Envelope:
     return envelope
 
 
-def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> asyncio.Future[None]:
-    """Hand one event over; the future ends when the broker has acknowledged it, or raises BrokerError."""
+def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> asyncio.Future[int]:
+    """Hand one event over; the future gives its offset once acknowledged, or raises BrokerError."""
     key = envelope.tenant if topic.key is Key.TENANT else envelope.subject
     return producer.send(
         topic.name,

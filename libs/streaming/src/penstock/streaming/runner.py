@@ -9,17 +9,20 @@ import structlog
 from opentelemetry import trace
 
 from penstock.messages.event import InvalidEvent
+from penstock.messages.topics import Topic
 from penstock.streaming import records
 from penstock.streaming.batch import BatchProcessor
 from penstock.streaming.each import EachProcessor
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.failures import Failures
 from penstock.streaming.fold import FoldProcessor
+from penstock.streaming.journal import JournalProcessor
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
-from penstock.streaming.ports import BrokerError, Consumer, Producer, Record
+from penstock.streaming.ports import BrokerError, Consumer, Producer, Reader, Record
 from penstock.streaming.processors import Means, Processor, Work
-from penstock.streaming.stage import Batch, Each, Stage
+from penstock.streaming.stage import Batch, Each, Journaled, Stage
+from penstock.streaming.takeover import Takeover
 from penstock.streaming.tracing import Spans
 
 POLL_SECONDS = 0.1
@@ -36,7 +39,8 @@ def unix_ms() -> int:
 class Runner:
     """Runs one stage until told to stop.
 
-    `offsets` is made by the caller, who gives its `committable` to the consumer. `run` raises BrokerError
+    `offsets` is made by the caller, who gives its `committable` to the consumer. A Journaled stage needs a
+    reader for its `journal` and the `instance` name of this process. `run` raises BrokerError
     when the broker no longer takes records: then nothing is committed that was not acknowledged, and a
     new process starts where this one left off.
     """
@@ -48,17 +52,21 @@ class Runner:
         producer: Producer,
         offsets: Offsets,
         clock_ms: Callable[[], int] = unix_ms,
+        journal: Reader | None = None,
+        instance: str = "",
     ) -> None:
         self._stage = stage
         self._topics = {topic.name: topic for topic in stage.inputs}
         self._consumer = consumer
         self._producer = producer
         self._offsets = offsets
+        self._clock_ms = clock_ms
         self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name)
         self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, clock_ms)
         self._failures = Failures(self._outbox)
         means = Means(self._outbox, self._failures, self._spans, clock_ms)
-        self._processor = _processor(stage, means)
+        self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
+        offsets.note = self._processor.note
         self._rejecting: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._next_commit = 0.0
@@ -71,6 +79,8 @@ class Runner:
                 polled = await self._consumer.poll(POLL_SECONDS)
                 self._offsets.drop(polled.revoked)
                 self._processor.revoke(polled.revoked)
+                for partition, note in polled.assigned.items():
+                    self._processor.assign(partition, note)
                 for record in polled.records:
                     self._accept(record)
                 await self._turn()
@@ -80,6 +90,10 @@ class Runner:
         finally:
             with suppress(BrokerError):
                 await self._consumer.close()
+
+    def _takeover(self, topic: Topic, journal: Reader | None, instance: str) -> Takeover:
+        assert journal is not None  # noqa: S101  # the worker opens one for such a stage
+        return Takeover(topic, instance, journal, self._producer, self._consumer.confirm, self._clock_ms)
 
     async def _turn(self) -> None:
         """Do what each round needs besides reading: react to failures, pause or resume, commit."""
@@ -131,10 +145,12 @@ class Runner:
             self._offsets.retake(news)
 
 
-def _processor(stage: Stage, means: Means) -> Processor:
+def _processor(stage: Stage, means: Means, takeover: Callable[[Topic], Takeover]) -> Processor:
     processing = stage.processing
     if isinstance(processing, Each):
         return EachProcessor(processing, means)
+    if isinstance(processing, Journaled):
+        return JournalProcessor(processing, means, takeover(processing.journal))
     if isinstance(processing, Batch):
         return BatchProcessor(processing, means)
     return FoldProcessor(processing, means)

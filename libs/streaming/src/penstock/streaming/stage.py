@@ -1,5 +1,6 @@
 """What a service tells the runner: which topics it reads, how it handles them, what it sends on."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -70,6 +71,28 @@ class Each:
     concurrency: Callable[[], int]
 
 
+JournalHandler = Callable[[Received[Event], Sequence[Event], asyncio.Event], AsyncGenerator[Outgoing, None]]
+"""Handles one event whose answer may have been begun before, by this process or another.
+
+It gets what the journal already holds of the subject, by the rules of `penstock.messages.reading` and without
+an end, and an event that is set when the partition is to be handed over. Then it yields what it still holds
+and returns at once; the next owner goes on from there. Otherwise the last event it yields is TERMINAL. All it
+yields goes to the journal.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """Handle events one by one, by the one owner of their partition, who goes on where the last stopped.
+
+    `journal` is the topic the handler writes to; it has the same key and as many partitions as the input.
+    """
+
+    handle: JournalHandler
+    concurrency: Callable[[], int]
+    journal: Topic
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Handle events together, at most `size` at once."""
@@ -95,5 +118,5 @@ class Stage:
 
     name: str
     inputs: tuple[Topic, ...]
-    processing: Each | Batch | Fold[Any]
+    processing: Each | Journaled | Batch | Fold[Any]
     failures: Topic | None

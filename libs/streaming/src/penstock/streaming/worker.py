@@ -15,13 +15,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.topics import TOPICS
-from penstock.streaming.adapters.kafka import open_consumer, open_producer
+from penstock.streaming.adapters.kafka import open_consumer, open_producer, open_reader
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import BrokerError, Consumer
+from penstock.streaming.ports import BrokerError, Consumer, Reader
 from penstock.streaming.runner import Runner
-from penstock.streaming.stage import Stage
+from penstock.streaming.stage import Journaled, Stage
 from penstock.telemetry.readiness import Readiness
 
 KAFKA = "kafka"
@@ -50,6 +50,8 @@ class WorkerSettings(BaseSettings):
     """Where `/livez` and `/readyz` are served; 0 picks a free port."""
     state: Path = Path(".penstock")
     """Directory for what must survive a restart."""
+    instance: str = ""
+    """Name of this replica, in what it writes; unset: its service's name."""
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -127,6 +129,7 @@ async def _run_stages(
         return
     producer = await open_producer(settings.kafka, [topic.name for topic in TOPICS])
     consumers: list[Consumer] = []
+    readers: list[Reader] = []
     try:
         async with asyncio.TaskGroup() as tasks:
             for stage in stages:
@@ -139,9 +142,16 @@ async def _run_stages(
                     settings.session_timeout_ms,
                 )
                 consumers.append(consumer)
-                tasks.create_task(Runner(stage, consumer, producer, offsets).run(stop))
+                journal = None
+                if isinstance(stage.processing, Journaled):
+                    readers.append(journal := await open_reader(settings.kafka))
+                instance = settings.instance or stage.name
+                runner = Runner(stage, consumer, producer, offsets, journal=journal, instance=instance)
+                tasks.create_task(runner.run(stop))
             tasks.create_task(wait_for(KAFKA, lambda: _group_reason(consumers), readiness, stop))
     finally:
+        for reader in readers:
+            await reader.close()
         await producer.close()
 
 

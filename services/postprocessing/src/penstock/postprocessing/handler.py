@@ -13,11 +13,13 @@ from penstock.messages.chat import (
     GenerationFinished,
     GenerationStarted,
     Passage,
+    RequestCancelled,
     RequestFailed,
     TextGenerated,
     UsageRecorded,
 )
 from penstock.messages.event import Event
+from penstock.messages.reading import Gap, Splice
 from penstock.messages.topics import CHAT_RESPONSES, USAGE_RECORDED
 from penstock.postprocessing.domain.citations import cite
 from penstock.streaming.errors import PermanentError
@@ -49,11 +51,13 @@ def postprocess(answer: Answer | None, received: Received[Event]) -> AnswerStep:
             return _start(answer, started)
         case RequestFailed() as failed:
             return Step(None, [Outgoing(CHAT_RESPONSES, failed)])
+        case RequestCancelled() as cancelled:
+            return _cancel(answer, cancelled, received.envelope.subject)
         case TextGenerated() as piece if answer is not None:
             return _extend(answer, piece)
         case GenerationFinished() as finished if answer is not None:
             return _finish(answer, finished, received.envelope.subject)
-        case _:  # the rest of an answer that was ended before a restart
+        case _:  # a marker, or the rest of an answer that was ended before a restart
             return Step(None)
 
 
@@ -66,10 +70,10 @@ def _start(answer: Answer | None, started: GenerationStarted) -> AnswerStep:
 
 def _extend(answer: Answer, piece: TextGenerated) -> AnswerStep:
     """Take what is new of a piece; a repetition or overlap is dropped."""
-    known = len(answer.text)
-    if piece.start > known:
-        raise PermanentError("text_missing", f"Text from {known} to {piece.start} of the answer is missing.")
-    fresh = piece.text[known - piece.start :]
+    try:
+        fresh = Splice(len(answer.text)).add(piece.start, piece.text)
+    except Gap as gap:
+        raise PermanentError("text_missing", str(gap)) from gap
     if not fresh:
         return Step(answer)
     text = answer.text + fresh
@@ -93,3 +97,11 @@ def _finish(answer: Answer, finished: GenerationFinished, request_id: str) -> An
     )
     used = UsageRecorded(request_id=request_id, model=answer.model, usage=finished.usage)
     return Step(None, [Outgoing(CHAT_RESPONSES, completed), Outgoing(USAGE_RECORDED, used)])
+
+
+def _cancel(answer: Answer | None, cancelled: RequestCancelled, request_id: str) -> AnswerStep:
+    if answer is None:
+        return Step(None, [Outgoing(CHAT_RESPONSES, cancelled)])
+    seen = RequestCancelled(reason=cancelled.reason, length=len(answer.visible), usage=cancelled.usage)
+    used = UsageRecorded(request_id=request_id, model=answer.model, usage=cancelled.usage)
+    return Step(None, [Outgoing(CHAT_RESPONSES, seen), Outgoing(USAGE_RECORDED, used)])

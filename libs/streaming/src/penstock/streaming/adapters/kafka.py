@@ -218,7 +218,8 @@ class KafkaReader:
             else:
                 self._seek(tp, start)
         return {
-            Partition(tp.topic, tp.partition): self._client.position(tp, timeout_ms=_CONNECT_MS) for tp in chosen
+            Partition(tp.topic, tp.partition): self._client.position(tp, timeout_ms=_CONNECT_MS)
+            for tp in chosen
         }
 
     def _seek(self, tp: Any, start: int | Literal["beginning", "end"]) -> None:

@@ -22,7 +22,8 @@ from penstock.streaming.ports import (
 class MemoryBroker:
     """Holds the logs of topics, and the groups that read them; for one event loop.
 
-    `failing`, while set, makes every send fail with it, as a broker that has gone does. `now_ms` stamps records.
+    `failing`, while set, makes every send fail with it, as a broker that has gone does.
+    `now_ms` stamps records.
     """
 
     def __init__(self, topics: Sequence[Topic] = TOPICS, now_ms: Callable[[], int] = lambda: 0) -> None:

@@ -1,0 +1,177 @@
+"""Events one by one, by the owner of their partition, who takes over what the journal already holds."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+import msgspec
+
+from penstock.messages.envelope import Envelope, derived_id
+from penstock.messages.event import Event
+from penstock.streaming.each import EachProcessor
+from penstock.streaming.ports import Partition
+from penstock.streaming.processors import Means, Work
+from penstock.streaming.stage import Each, Journaled, Outgoing, Received
+from penstock.streaming.takeover import Claim, Takeover, Written, note_of
+
+REMEMBER_MS = 30_000
+"""For how long a subject that has ended is known, so that a repetition of its event is not handled again."""
+HANDOVER_SECONDS = 1.0
+"""For how long a stop waits for what runs before it is handed over."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One event that is being handled, or waits for it."""
+
+    earlier: Sequence[Event]
+    handover: asyncio.Event = field(default_factory=asyncio.Event)
+    unfinished: bool = False
+
+
+@dataclass(slots=True)
+class _Owned:
+    """One input partition of ours. `lows`: where in the journal each subject that we know begins."""
+
+    note: str
+    claim: Claim | None = None
+    held: list[Work] = field(default_factory=list)
+    lows: dict[str, int] = field(default_factory=dict)
+    open: dict[str, Written] = field(default_factory=dict)
+    forget_ms: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, _Run] = field(default_factory=dict)
+    written: int = 0
+
+
+class JournalProcessor(EachProcessor):
+    """Runs a `Journaled` stage (port: Processor)."""
+
+    def __init__(self, processing: Journaled, means: Means, takeover: Takeover) -> None:
+        super().__init__(Each(self._handle_one, processing.concurrency), means)
+        self._journal_handle = processing.handle
+        self._takeover = takeover
+        self._owned: dict[Partition, _Owned] = {}
+        self._claiming: asyncio.Task[None] | None = None
+
+    def assign(self, partition: Partition, note: str) -> None:
+        self._owned[partition] = _Owned(note)
+
+    def note(self, partition: Partition, _offset: int, /) -> str:
+        owned = self._owned.get(partition)
+        if owned is None or owned.claim is None:
+            return owned.note if owned else ""
+        low = min([*owned.lows.values()], default=owned.written)
+        return note_of(owned.claim.epoch, low)
+
+    @property
+    def is_full(self) -> bool:
+        held = sum(len(owned.held) for owned in self._owned.values())
+        return len(self._waiting) + held > self._concurrency()
+
+    def submit(self, work: Work) -> None:
+        owned = self._owned.setdefault(work.received.partition, _Owned(""))
+        if owned.claim is None:
+            owned.held.append(work)
+        else:
+            self._take(owned, work)
+
+    def tick(self) -> None:
+        super().tick()
+        unclaimed = {p: owned.note for p, owned in self._owned.items() if owned.claim is None}
+        if unclaimed and self._claiming is None:
+            self._claiming = asyncio.create_task(self._claim(unclaimed))
+            self._claiming.add_done_callback(self._claimed)
+        now = self._clock_ms()
+        for owned in self._owned.values():
+            while owned.forget_ms and next(iter(owned.forget_ms.values())) < now:
+                subject = next(iter(owned.forget_ms))
+                del owned.forget_ms[subject]
+                owned.lows.pop(subject, None)
+
+    def revoke(self, partitions: Collection[Partition]) -> None:
+        super().revoke(partitions)
+        for partition in partitions:
+            owned = self._owned.pop(partition, None)
+            for run in owned.runs.values() if owned else ():
+                run.handover.set()
+
+    async def drain(self, seconds: float) -> None:
+        self._waiting.clear()
+        if self._claiming is not None:
+            self._claiming.cancel()
+        if self._running:
+            await asyncio.wait(self._running, timeout=HANDOVER_SECONDS)
+        for owned in self._owned.values():
+            for run in owned.runs.values():
+                run.handover.set()
+        await super().drain(seconds)
+
+    async def _claim(self, notes: dict[Partition, str]) -> None:
+        owned_before = {partition: self._owned[partition] for partition in notes}
+        for partition, claim in (await self._takeover.claim(notes)).items():
+            owned = self._owned.get(partition)
+            if owned is None or owned is not owned_before[partition]:
+                continue  # taken away meanwhile, and perhaps given back: that is another ownership
+            self._begin(owned, claim)
+
+    def _begin(self, owned: _Owned, claim: Claim) -> None:
+        owned.written = claim.offset
+        for subject, written in claim.subjects.items():
+            owned.lows[subject] = written.low
+            if written.ended:
+                owned.forget_ms[subject] = self._clock_ms() + REMEMBER_MS
+            else:
+                owned.open[subject] = written
+        owned.claim = claim
+        held, owned.held = owned.held, []
+        for work in held:
+            self._take(owned, work)
+
+    def _claimed(self, task: asyncio.Task[None]) -> None:
+        self._claiming = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+
+    def _take(self, owned: _Owned, work: Work) -> None:
+        subject = work.received.envelope.subject
+        written = owned.open.pop(subject, None)
+        if written is None and subject in owned.lows:
+            work.done()  # a repetition: the first one runs, or has ended
+            return
+        owned.lows.setdefault(subject, owned.written)
+        owned.runs[subject] = _Run(written.events() if written else ())
+        assert owned.claim is not None  # noqa: S101  # nothing is taken before
+        envelope = _under(owned.claim.epoch, work.received.envelope)
+        received = Received(work.received.event, envelope, work.received.partition, work.received.offset)
+        super().submit(work._replace(received=received, done=lambda: self._settle(owned, subject, work)))
+
+    async def _handle_one(self, received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        owned = self._owned.get(received.partition)
+        run = owned.runs.get(received.envelope.subject) if owned else None
+        if run is None:
+            return  # taken away before it began
+        ended = False
+        async with aclosing(self._journal_handle(received, run.earlier, run.handover)) as outgoing:
+            async for item in outgoing:
+                ended = item.event.TERMINAL
+                yield item
+        run.unfinished = not ended
+
+    def _settle(self, owned: _Owned, subject: str, work: Work) -> None:
+        """All that a run wrote is acknowledged: it is done, unless somebody else goes on with it."""
+        run = owned.runs.pop(subject)
+        if run.unfinished:
+            return
+        owned.forget_ms[subject] = self._clock_ms() + REMEMBER_MS
+        work.done()
+
+    def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
+        owned = self._owned.get(work.received.partition)
+        if owned is not None and offsets:
+            owned.written = max(owned.written, offsets[-1])
+
+
+def _under(epoch: int, cause: Envelope) -> Envelope:
+    """Return the cause of what an owner writes: ids differ from those of the owner before."""
+    return msgspec.structs.replace(cause, id=derived_id(cause.id, "epoch", epoch), epoch=epoch)

@@ -1,0 +1,178 @@
+"""Taking over partitions of a journal: fence off the owner before us, and learn what it has written.
+
+A journal is a topic to which the owner of an input partition writes, at the same partition number. The new
+owner writes a marker with the next epoch, and reads the journal up to it. The first marker of an epoch
+counts: an owner that comes second, or finds a higher epoch, lost a race. It tries again, but only if the
+consumer group confirms that the partition is still its own, so that a process that was stopped for a while
+and does not know that it was replaced never fences off its successor.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+import structlog
+
+from penstock.messages import codec
+from penstock.messages.chat import EpochStarted
+from penstock.messages.envelope import Envelope, to_headers
+from penstock.messages.event import Event, InvalidEvent
+from penstock.messages.reading import Fence
+from penstock.messages.topics import Topic
+from penstock.streaming import records
+from penstock.streaming.ports import Partition, Producer, Reader, Record, Start
+
+POLL_SECONDS = 0.5
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Written:
+    """What the journal holds of one subject: where that begins, its events, and whether it has ended."""
+
+    low: int
+    bodies: list[tuple[str, bytes | None]] = field(default_factory=list)
+    ended: bool = False
+
+    def events(self) -> list[Event]:
+        """Return the events in order; a record that is none was ignored by all readers, too."""
+        events = []
+        for event_type, body in self.bodies:
+            try:
+                events.append(codec.decode(event_type, body))
+            except InvalidEvent:
+                continue
+        return events
+
+
+@dataclass(slots=True)
+class Claim:
+    """A partition that is ours: the epoch to write under, and what was written before, by subject."""
+
+    epoch: int
+    offset: int
+    subjects: dict[str, Written]
+
+
+class Takeover:
+    """Claims partitions of one journal for one process; `confirm` asks the group about an input partition."""
+
+    def __init__(
+        self,
+        journal: Topic,
+        instance: str,
+        reader: Reader,
+        producer: Producer,
+        confirm: Callable[[Partition], Awaitable[bool]],
+        clock_ms: Callable[[], int],
+    ) -> None:
+        self._journal = journal
+        self._instance = instance
+        self._reader = reader
+        self._producer = producer
+        self._confirm = confirm
+        self._clock_ms = clock_ms
+
+    async def claim(self, notes: Mapping[Partition, str]) -> dict[Partition, Claim]:
+        """Claim the journal partitions that belong to these input partitions, each with its committed note.
+
+        Those that are no longer ours are missing in the result. Raises BrokerError.
+        """
+        parsed = {source: parse_note(note) for source, note in notes.items()}
+        books = {source: _Book(epoch) for source, (epoch, _) in parsed.items()}
+        starts: dict[Partition, Start] = {
+            self._at(source): "beginning" if low is None else low for source, (_, low) in parsed.items()
+        }
+        await self._reader.read(starts)
+        claims: dict[Partition, Claim] = {}
+        waiting = dict(books)
+        while waiting:
+            markers = {
+                source: await self._mark(source, book.fence.epoch + 1) for source, book in waiting.items()
+            }
+            await self._read_past({self._at(s): offset for s, (_, offset, _) in markers.items()}, books)
+            for source, (marker, offset, epoch) in markers.items():
+                book = waiting.pop(source)
+                if book.fence.epoch == epoch and book.marker == marker:
+                    claims[source] = Claim(epoch, offset, book.subjects)
+                elif await self._confirm(source):
+                    waiting[source] = book
+        await self._reader.leave([self._at(source) for source in books])
+        for source, claim in claims.items():
+            self._tell(source, claim)
+        return claims
+
+    def _at(self, source: Partition) -> Partition:
+        return Partition(self._journal.name, source.number)
+
+    async def _mark(self, source: Partition, epoch: int) -> tuple[str, int, int]:
+        at = self._at(source)
+        envelope = Envelope(
+            id=uuid4().hex,
+            type=EpochStarted.TYPE,
+            source=f"/penstock/{self._instance}",
+            time_ms=self._clock_ms(),
+            subject=f"{at.topic}/{at.number}",
+            tenant="penstock",
+            epoch=epoch,
+        )
+        body = codec.encode(EpochStarted(instance=self._instance))
+        key = envelope.subject.encode()
+        offset = await self._producer.send(at.topic, key, body, to_headers(envelope), at.number)
+        return envelope.id, offset, epoch
+
+    async def _read_past(self, targets: Mapping[Partition, int], books: Mapping[Partition, "_Book"]) -> None:
+        by_number = {source.number: book for source, book in books.items()}
+        while any(self._reader.position(at) <= offset for at, offset in targets.items()):
+            for record in await self._reader.poll(POLL_SECONDS):
+                by_number[record.partition.number].enter(record)
+
+    def _tell(self, source: Partition, claim: Claim) -> None:
+        log.info(
+            "partition_taken_over",
+            topic=self._journal.name,
+            partition=source.number,
+            epoch=claim.epoch,
+            open=sum(not written.ended for written in claim.subjects.values()),
+        )
+
+
+class _Book:
+    """What one partition of the journal says, read in order."""
+
+    def __init__(self, epoch: int) -> None:
+        self.fence = Fence(epoch)
+        self.marker = ""
+        self.subjects: dict[str, Written] = {}
+
+    def enter(self, record: Record) -> None:
+        envelope = records.envelope_of(record)
+        if envelope is None:
+            return
+        known = self.fence.epoch
+        if not self.fence.admits(envelope.epoch):
+            return
+        if envelope.type == EpochStarted.TYPE:
+            if envelope.epoch > known:
+                self.marker = envelope.id
+            return
+        kind = codec.event_types().get(envelope.type)
+        written = self.subjects.setdefault(envelope.subject, Written(record.offset))
+        if kind is None or written.ended:
+            return
+        if kind.TERMINAL:
+            written.ended = True
+            written.bodies.clear()
+        else:
+            written.bodies.append((envelope.type, record.value))
+
+
+def note_of(epoch: int, low: int) -> str:
+    """Return what an owner keeps with its commits: its epoch, and from where the journal is still needed."""
+    return f"{epoch} {low}"
+
+
+def parse_note(note: str) -> tuple[int, int | None]:
+    """Return the epoch and the journal offset in a note; (0, None) if there is none."""
+    epoch, _, low = note.partition(" ")
+    return (int(epoch), int(low)) if epoch.isdigit() and low.isdigit() else (0, None)

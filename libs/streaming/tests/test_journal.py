@@ -1,0 +1,275 @@
+"""Taking over where another process stopped: tried in memory and on real Kafka."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from penstock.messages import codec
+from penstock.messages.chat import (
+    ChatRequested,
+    EpochStarted,
+    GenerationFinished,
+    GenerationStarted,
+    Message,
+    RequestFailed,
+    Sampling,
+    TextGenerated,
+    Usage,
+)
+from penstock.messages.envelope import Envelope, to_headers
+from penstock.messages.event import Event
+from penstock.messages.reading import Fence, Splice
+from penstock.messages.topics import Topic
+from penstock.streaming import records
+from penstock.streaming.offsets import Offsets
+from penstock.streaming.ports import BrokerError, Partition, Producer, Reader
+from penstock.streaming.runner import Runner, unix_ms
+from penstock.streaming.stage import Journaled, Outgoing, Received, Stage
+from penstock.streaming.takeover import Takeover
+
+WORDS = [f"w{number} " for number in range(8)]
+SOURCE = Partition("unused", 0)
+
+
+def envelope(subject: str, event: type[Event] = ChatRequested, epoch: int = 0) -> Envelope:
+    return Envelope(
+        id=f"id-{subject}",
+        type=event.TYPE,
+        source="/test",
+        time_ms=unix_ms(),
+        subject=subject,
+        tenant="acme",
+        epoch=epoch,
+    )
+
+
+class Writer:
+    """A handler that writes WORDS one by one, and stops before word `until` for ever (as if it were slow)."""
+
+    def __init__(self, journal: Topic, until: int = len(WORDS)) -> None:
+        self.until = until
+        self.calls: list[tuple[str, int]] = []
+        self._journal = journal
+
+    async def handle(
+        self, received: Received[Event], earlier: Sequence[Event], handover: asyncio.Event
+    ) -> AsyncGenerator[Outgoing, None]:
+        splice = Splice()
+        known = "".join(splice.add(e.start, e.text) for e in earlier if isinstance(e, TextGenerated))
+        self.calls.append((received.envelope.subject, len(known)))
+        if not earlier:
+            yield Outgoing(self._journal, GenerationStarted(model="m", passages=()))
+        words = len(known.split())
+        for word in WORDS[words : self.until]:
+            yield Outgoing(self._journal, TextGenerated(start=splice.length, text=word))
+            splice.add(splice.length, word)
+        if self.until < len(WORDS):
+            await handover.wait()
+            return
+        usage = Usage(prompt_tokens=1, completion_tokens=len(WORDS))
+        yield Outgoing(
+            self._journal, GenerationFinished(length=splice.length, finish_reason="stop", usage=usage)
+        )
+
+
+@dataclass
+class Line:
+    """One stage that answers `source` in `journal`."""
+
+    broker: Any
+    source: Topic
+    journal: Topic
+    group: str
+    producer: Producer
+    reader: Reader
+    seen: list[Received[Event]] = field(default_factory=list)
+
+    async def ask(self, subject: str) -> None:
+        question = ChatRequested(
+            model="m", messages=(Message(role="user", content="?"),), sampling=Sampling()
+        )
+        await records.send(self.producer, self.source, envelope(subject), question)
+
+    @asynccontextmanager
+    async def running(self, writer: Writer, instance: str = "a") -> AsyncIterator["asyncio.Task[None]"]:
+        stop = asyncio.Event()
+        task = asyncio.create_task(self.start(writer, instance, stop))
+        try:
+            yield task
+        finally:
+            stop.set()
+            await asyncio.wait([task], timeout=15)
+            if not task.cancelled():
+                task.result()
+
+    async def start(self, writer: Writer, instance: str, stop: asyncio.Event) -> None:
+        offsets = Offsets()
+        consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
+        stage = Stage(
+            self.group, (self.source,), Journaled(writer.handle, lambda: 16, self.journal), self.journal
+        )
+        journal = await self.broker.reader([], "end")
+        runner = Runner(stage, consumer, self.producer, offsets, journal=journal, instance=instance)
+        await runner.run(stop)
+
+    async def until(self, condition: Callable[[list[Received[Event]]], bool]) -> list[Received[Event]]:
+        async with asyncio.timeout(25):
+            while not condition(self.seen):
+                for record in await self.reader.poll(0.1):
+                    self.seen.append(records.decode(record, self.journal))
+        return self.seen
+
+    def text(self, subject: str) -> str:
+        """The answer as every reader sees it."""
+        fence, splice, text = Fence(), Splice(), ""
+        for received in self.seen:
+            if not fence.admits(received.envelope.epoch) or received.envelope.subject != subject:
+                continue
+            if isinstance(received.event, TextGenerated):
+                text += splice.add(received.event.start, received.event.text)
+        return text
+
+
+def finished(subject: str) -> Callable[[list[Received[Event]]], bool]:
+    return lambda seen: any(r.event.TERMINAL and r.envelope.subject == subject for r in seen)
+
+
+def has_words(subject: str, count: int) -> Callable[[list[Received[Event]]], bool]:
+    return lambda seen: (
+        sum(isinstance(r.event, TextGenerated) and r.envelope.subject == subject for r in seen) >= count
+    )
+
+
+@pytest.fixture
+async def line(broker: Any, unique: Callable[[str], str]) -> Line:
+    source = Topic(unique("questions"), 1, (ChatRequested,))
+    events = (EpochStarted, GenerationStarted, TextGenerated, GenerationFinished, RequestFailed)
+    journal = Topic(unique("journal"), 1, events)
+    await broker.make_topics([source, journal])
+    reader = await broker.reader([Partition(journal.name, 0)], "beginning")
+    return Line(broker, source, journal, unique("group"), await broker.producer(), reader)
+
+
+async def test_an_owner_marks_its_epoch_before_it_writes(line: Line) -> None:
+    writer = Writer(line.journal)
+    async with line.running(writer):
+        await line.ask("r1")
+        seen = await line.until(finished("r1"))
+    assert seen[0].event == EpochStarted(instance="a")
+    assert {received.envelope.epoch for received in seen} == {1}
+    assert len({received.envelope.id for received in seen}) == len(seen)
+    assert line.text("r1") == "".join(WORDS)
+
+
+async def test_another_process_goes_on_where_a_killed_one_stopped(line: Line) -> None:
+    first = Writer(line.journal, until=3)
+    async with line.running(first) as task:
+        await line.ask("r1")
+        await line.until(has_words("r1", 3))
+        task.cancel()  # no drain, no commit
+    second = Writer(line.journal)
+    async with line.running(second, "b"):
+        await line.until(finished("r1"))
+    assert second.calls == [("r1", len("".join(WORDS[:3])))]
+    assert line.text("r1") == "".join(WORDS)
+    assert sum(isinstance(r.event, GenerationStarted) for r in line.seen) == 1
+
+
+async def test_a_planned_stop_hands_over_what_runs(line: Line) -> None:
+    async with line.running(Writer(line.journal, until=5)):
+        await line.ask("r1")
+        await line.until(has_words("r1", 5))
+    assert not finished("r1")(line.seen)
+    async with line.running(Writer(line.journal), "b"):
+        await line.until(finished("r1"))
+    assert line.text("r1") == "".join(WORDS)
+
+
+async def test_what_has_ended_is_not_answered_again(line: Line) -> None:
+    slow, quick = Writer(line.journal, until=2), Writer(line.journal)
+    async with line.running(slow) as task:
+        await line.ask("slow")  # holds the committed offset back
+        await line.until(has_words("slow", 2))
+        slow.until = len(WORDS)
+        await line.ask("done")
+        await line.until(finished("done"))
+        await line.ask("done")  # the same request once more
+        task.cancel()
+    async with line.running(quick, "b"):
+        await line.until(finished("slow"))
+        await line.ask("done")
+        await line.ask("last")
+        await line.until(finished("last"))
+    assert [subject for subject, _ in slow.calls] == ["slow", "done"]
+    assert [subject for subject, _ in quick.calls] == ["slow", "last"]
+
+
+async def test_what_a_replaced_owner_still_writes_does_not_count(line: Line) -> None:
+    async with line.running(Writer(line.journal, until=3)) as task:
+        await line.ask("r1")
+        await line.until(has_words("r1", 3))
+        task.cancel()
+    async with line.running(Writer(line.journal, until=5), "b"):
+        await line.until(has_words("r1", 5))
+        for start, text in ((9, "zombie "), (0, "no")):
+            late = TextGenerated(start=start, text=text)
+            headers = to_headers(envelope("r1", TextGenerated, epoch=1))
+            await line.producer.send(line.journal.name, b"r1", codec.encode(late), headers, 0)
+    async with line.running(Writer(line.journal), "c"):
+        await line.until(finished("r1"))
+    assert line.text("r1") == "".join(WORDS)
+
+
+class Rivals:
+    """Two takeovers of one partition; `owner` is the one that the group confirms."""
+
+    def __init__(self, line: Line, readers: Sequence[Reader]) -> None:
+        self.owner = 0
+        self.takeovers = [
+            Takeover(line.journal, name, reader, line.producer, self._confirm(number), unix_ms)
+            for number, (name, reader) in enumerate(zip("ab", readers, strict=True))
+        ]
+
+    def _confirm(self, number: int) -> Any:
+        async def confirm(_: Partition) -> bool:
+            return self.owner == number
+
+        return confirm
+
+
+async def test_of_two_that_take_over_only_the_owner_gets_it(line: Line) -> None:
+    rivals = Rivals(line, [await line.broker.reader([], "end") for _ in range(2)])
+    first, second = rivals.takeovers
+    claims = await asyncio.gather(first.claim({SOURCE: ""}), second.claim({SOURCE: ""}))
+    await line.until(lambda seen: len(seen) >= 2)
+    # The second may have come first in the log; then the first, confirmed, has fenced it off.
+    assert SOURCE in claims[0]
+    fence = Fence()
+    for received in line.seen:
+        fence.admits(received.envelope.epoch)
+    assert claims[0][SOURCE].epoch == fence.epoch or SOURCE not in claims[1]
+
+
+async def test_a_process_that_was_replaced_while_it_slept_gives_up(line: Line) -> None:
+    rivals = Rivals(line, [await line.broker.reader([], "end") for _ in range(2)])
+    rivals.owner = 1
+    claim = (await rivals.takeovers[1].claim({SOURCE: ""}))[SOURCE]
+    assert claim.epoch == 1
+    assert await rivals.takeovers[0].claim({SOURCE: ""}) == {}  # it woke up and knows nothing
+    rivals.owner = 0  # now the group has given it back
+    claim = (await rivals.takeovers[0].claim({SOURCE: "1 0"}))[SOURCE]
+    assert claim.epoch == 2
+
+
+async def test_a_broker_that_fails_amid_a_takeover_is_told(line: Line) -> None:
+    class Failing:
+        async def read(self, _starts: object) -> None:
+            raise BrokerError("gone")
+
+    takeover = Takeover(line.journal, "a", Failing(), line.producer, None, unix_ms)  # type: ignore[arg-type]
+    with pytest.raises(BrokerError):
+        await takeover.claim({SOURCE: ""})
