@@ -32,8 +32,8 @@ _FAILURES: Events = {topics.CHAT_RESPONSES: (RequestFailed,)}
 
 FLOWS: Mapping[str, Flow] = {
     "gateway": Flow(
-        reads=_all_of(topics.CHAT_RESPONSES),
-        writes=_all_of(topics.CHAT_REQUESTS),
+        reads=_all_of(topics.CHAT_RESPONSES, topics.CHAT_REQUESTS),
+        writes=_all_of(topics.CHAT_REQUESTS, topics.CHAT_CANCELLATIONS),
         grouped=False,
     ),
     "tokenization": Flow(
@@ -45,7 +45,7 @@ FLOWS: Mapping[str, Flow] = {
         writes={**_all_of(topics.CHAT_RETRIEVED, topics.DOCUMENTS_INDEXED), **_FAILURES},
     ),
     "generation": Flow(
-        reads=_all_of(topics.CHAT_RETRIEVED),
+        reads=_all_of(topics.CHAT_RETRIEVED, topics.CHAT_CANCELLATIONS),
         writes=_all_of(topics.CHAT_GENERATED),
     ),
     "postprocessing": Flow(

@@ -122,6 +122,7 @@ def test_the_topic_list_has_every_topic() -> None:
             "penstock.answer.text.v1",
             "penstock.answer.completed.v1",
             "penstock.request.failed.v1",
+            "penstock.request.cancelled.v1",
         ],
         "dlq": {"name": "chat.responses.dlq", "partitions": 1},
     }

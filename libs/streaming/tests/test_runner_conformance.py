@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -63,6 +63,7 @@ class Line:
     producer: Producer
     results: Reader
     dead: Reader
+    quarantined: list[str] = field(default_factory=list)
 
     async def send(self, subject: str, event: Event | None = None, deadline_ms: int = 0) -> None:
         event = event or question(subject)
@@ -74,7 +75,8 @@ class Line:
         stage = Stage(self.group, (self.source,), processing, self.target)
         offsets, stop = Offsets(), asyncio.Event()
         consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
-        task = asyncio.create_task(Runner(stage, consumer, self.producer, offsets).run(stop))
+        runner = Runner(stage, consumer, self.producer, offsets, quarantined=self.quarantined.append)
+        task = asyncio.create_task(runner.run(stop))
         try:
             yield offsets
         finally:
@@ -193,6 +195,18 @@ async def test_bytes_that_are_no_event_are_buried_and_the_stage_goes_on(
         b"0",
     )
     assert b"ce_specversion" in headers["dlq_error"]
+
+
+async def test_a_flood_of_garbage_stops_the_stage_before_its_topic_is_empty(line: Line) -> None:
+    async with line.running(Each(echo(line), lambda: 4)) as offsets:
+        garbage = [line.producer.send(line.source.name, b"k", b"junk", [], 0) for _ in range(300)]
+        await asyncio.gather(*garbage)
+        assert len(await line.read(101, line.dead)) == 101
+        await until(lambda: offsets.in_flight == 0)
+        await asyncio.gather(*(line.producer.send(line.source.name, b"k", b"junk", [], 0) for _ in range(9)))
+        assert await line.dead.poll(0.5) == []
+        assert offsets.committable(Partition(line.source.name, 0)) == Position(101)
+    assert "101 invalid records in a row" in line.quarantined[0]
 
 
 async def test_an_unreadable_body_fails_its_request_at_once(line: Line) -> None:

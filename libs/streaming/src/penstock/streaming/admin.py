@@ -8,20 +8,26 @@ from typing import Any
 
 import kafka
 from kafka import errors
+from kafka.admin import ConfigResource
 
 from penstock.messages.topics import TOPICS, Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
 from penstock.streaming.ports import BrokerError
 
 _CONNECT_MS = 5_000
+_HOUR_MS = 3_600_000
 
 
-async def ensure_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
+async def ensure_topics(
+    bootstrap: str, topics: Sequence[Topic] = TOPICS, retention_hours: float | None = None
+) -> list[str]:
     """Create the topics and dead-letter topics that are missing, and return their names.
 
-    Raises BrokerError if no broker answers, or if a topic stands with another number of partitions.
+    `retention_hours` is for how long requests and answers are kept (topics `chat.*`), also in topics that
+    stand already; None leaves that to the broker. Raises BrokerError if no broker answers, or if a topic
+    stands with another number of partitions.
     """
-    return await asyncio.to_thread(_ensure, bootstrap, topics)
+    return await asyncio.to_thread(_ensure, bootstrap, topics, retention_hours)
 
 
 async def missing_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
@@ -29,7 +35,7 @@ async def missing_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> li
     return await asyncio.to_thread(_missing, bootstrap, topics)
 
 
-def _ensure(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
+def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | None) -> list[str]:
     wanted = _wanted(topics)
     with _admin(bootstrap) as admin:
         standing = _standing(admin)
@@ -37,13 +43,30 @@ def _ensure(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
         if wrong:
             raise BrokerError(f"partitions of existing topics differ: {'; '.join(wrong)}")
         new = {
-            name: {"num_partitions": count, "configs": {"max.message.bytes": str(MAX_RECORD_BYTES)}}
+            name: {"num_partitions": count, "configs": _configs(name, retention_hours)}
             for name, count in wanted.items()
             if name not in standing
         }
         if new:
             admin.create_topics(new, wait_for_metadata=True)
+        old = sorted(wanted.keys() - new.keys())
+        if old and retention_hours is not None:
+            resources = [(n, _retention(n, retention_hours)) for n in old]
+            admin.alter_configs([ConfigResource("TOPIC", n, configs) for n, configs in resources if configs])
     return sorted(new)
+
+
+def _configs(name: str, retention_hours: float | None) -> dict[str, str]:
+    # The broker's clock stamps records: readers that look a time up must not depend on a writer's clock.
+    always = {"max.message.bytes": str(MAX_RECORD_BYTES), "message.timestamp.type": "LogAppendTime"}
+    return always | _retention(name, retention_hours)
+
+
+def _retention(name: str, hours: float | None) -> dict[str, str]:
+    if hours is None or not name.startswith("chat."):
+        return {}
+    # Kafka drops whole segments only, and never the one being written.
+    return {"retention.ms": str(round(hours * _HOUR_MS)), "segment.ms": str(round(hours * _HOUR_MS / 8))}
 
 
 def _missing(bootstrap: str, topics: Sequence[Topic]) -> list[str]:

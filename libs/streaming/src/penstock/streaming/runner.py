@@ -21,6 +21,7 @@ from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import BrokerError, Consumer, Producer, Reader, Record
 from penstock.streaming.processors import Means, Processor, Work
+from penstock.streaming.quarantine import Quarantine, Tolerance
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
 from penstock.streaming.takeover import Takeover
 from penstock.streaming.tracing import Spans
@@ -40,7 +41,8 @@ class Runner:
     """Runs one stage until told to stop.
 
     `offsets` is made by the caller, who gives its `committable` to the consumer. A Journaled stage needs a
-    reader for its `journal` and the `instance` name of this process. `run` raises BrokerError
+    reader for its `journal` and the `instance` name of this process. `quarantined` is told why no more
+    records are taken, when more are invalid than the `tolerance` allows. `run` raises BrokerError
     when the broker no longer takes records: then nothing is committed that was not acknowledged, and a
     new process starts where this one left off.
     """
@@ -54,6 +56,8 @@ class Runner:
         clock_ms: Callable[[], int] = unix_ms,
         journal: Reader | None = None,
         instance: str = "",
+        tolerance: Tolerance = Tolerance(),  # noqa: B008  # a constant
+        quarantined: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._stage = stage
         self._topics = {topic.name: topic for topic in stage.inputs}
@@ -67,6 +71,8 @@ class Runner:
         means = Means(self._outbox, self._failures, self._spans, clock_ms)
         self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
         offsets.note = self._processor.note
+        self._quarantine = Quarantine(tolerance)
+        self._quarantined = quarantined
         self._rejecting: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._next_commit = 0.0
@@ -82,7 +88,8 @@ class Runner:
                 for partition, note in polled.assigned.items():
                     self._processor.assign(partition, note)
                 for record in polled.records:
-                    self._accept(record)
+                    if self._quarantine.reason is None:
+                        self._accept(record)
                 await self._turn()
             await self._processor.drain(DRAIN_SECONDS)
             await asyncio.gather(*self._rejecting)
@@ -102,8 +109,9 @@ class Runner:
             self._rejecting.remove(task)
             task.result()
         await self._producer.room()
-        if self._processor.is_full != self._paused:
-            self._paused = not self._paused
+        full = self._processor.is_full or self._quarantine.reason is not None
+        if full != self._paused:
+            self._paused = full
             await (self._consumer.pause() if self._paused else self._consumer.resume())
         now = time.monotonic()
         if now >= self._next_commit and (self._committing is None or self._committing.done()):
@@ -116,9 +124,17 @@ class Runner:
         try:
             received = records.decode(record, topic)
         except InvalidEvent as error:
+            self._saw_invalid()
             self._rejecting.add(asyncio.create_task(self._reject(record, str(error), done)))
         else:
+            self._quarantine.saw(valid=True)
             self._processor.submit(Work(record, topic, received, done))
+
+    def _saw_invalid(self) -> None:
+        self._quarantine.saw(valid=False)
+        if self._quarantine.reason is not None:
+            log.error("quarantined", stage=self._stage.name, reason=self._quarantine.reason)
+            self._quarantined(self._quarantine.reason)
 
     async def _reject(self, record: Record, error: str, done: Callable[[], None]) -> None:
         """Bury a record that is no event; if its headers can be read, fail the request it belongs to."""

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,11 +21,13 @@ from penstock.streaming.admin import missing_topics
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Reader
+from penstock.streaming.quarantine import Tolerance
 from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Journaled, Stage
 from penstock.telemetry.readiness import Readiness
 
 KAFKA = "kafka"
+RECORDS = "records"
 _RETRY_SECONDS = 0.2
 
 
@@ -52,6 +55,10 @@ class WorkerSettings(BaseSettings):
     """Directory for what must survive a restart."""
     instance: str = ""
     """Name of this replica, in what it writes; unset: its service's name."""
+    invalid_run: int = Tolerance().run
+    """So many invalid records in a row stop the service from taking more."""
+    invalid_share: float = Tolerance().share
+    """Such a share of invalid records, of the last few hundred, stops it as well."""
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -146,7 +153,16 @@ async def _run_stages(
                 if isinstance(stage.processing, Journaled):
                     readers.append(journal := await open_reader(settings.kafka))
                 instance = settings.instance or stage.name
-                runner = Runner(stage, consumer, producer, offsets, journal=journal, instance=instance)
+                runner = Runner(
+                    stage,
+                    consumer,
+                    producer,
+                    offsets,
+                    journal=journal,
+                    instance=instance,
+                    tolerance=Tolerance(settings.invalid_run, settings.invalid_share),
+                    quarantined=partial(readiness.waiting, RECORDS),
+                )
                 tasks.create_task(runner.run(stop))
             tasks.create_task(wait_for(KAFKA, lambda: _group_reason(consumers), readiness, stop))
     finally:

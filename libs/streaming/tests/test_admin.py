@@ -1,0 +1,34 @@
+"""Topics as they are made, on real Kafka."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kafka
+from kafka.admin import ConfigResource
+
+from penstock.messages.topics import Topic
+from penstock.streaming.admin import ensure_topics, missing_topics
+
+
+def config(bootstrap: str, topic: str) -> dict[str, Any]:
+    admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap)
+    try:
+        told = admin.describe_configs([ConfigResource("TOPIC", topic)], config_filter="all")
+    finally:
+        admin.close()
+    return {name: entry["value"] for name, entry in told["topic"][topic].items()}
+
+
+async def test_topics_are_made_once_and_keep_requests_for_as_long_as_set(
+    kafka_broker: str, unique: Callable[[str], str]
+) -> None:
+    chat, documents = Topic(unique("chat.x"), 2, ()), Topic(unique("documents.x"), 1, ())
+    topics = [chat, documents]
+    assert await missing_topics(kafka_broker, topics) == sorted(
+        [chat.name, chat.dlq, documents.name, documents.dlq]
+    )
+    assert len(await ensure_topics(kafka_broker, topics, retention_hours=24)) == 4
+    assert await ensure_topics(kafka_broker, topics, retention_hours=1) == []
+    told = config(kafka_broker, chat.name)
+    assert (told["retention.ms"], told["message.timestamp.type"]) == ("3600000", "LogAppendTime")
+    assert config(kafka_broker, documents.name)["retention.ms"] == "604800000"
