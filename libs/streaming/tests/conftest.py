@@ -12,8 +12,8 @@ from penstock.messages.topics import Topic
 from penstock.streaming.adapters import kafka
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.admin import ensure_topics
+from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import Committable, Consumer, Partition, Producer, Reader, Start
-from penstock.streaming.runner import unix_ms
 
 _numbers = itertools.count()
 

@@ -25,9 +25,10 @@ from penstock.messages.event import Event
 from penstock.messages.reading import Fence, Splice
 from penstock.messages.topics import Topic
 from penstock.streaming import records
+from penstock.streaming.clock import unix_ms
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Partition, Producer, Reader
-from penstock.streaming.runner import Runner, unix_ms
+from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Journaled, Outgoing, Received, Stage
 from penstock.streaming.takeover import Takeover
 

@@ -21,10 +21,11 @@ from penstock.messages.envelope import Envelope, from_headers, to_headers
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming import records
+from penstock.streaming.clock import unix_ms
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import Partition, Position, Producer, Reader, Record
-from penstock.streaming.runner import Runner, unix_ms
+from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Batch, Caused, Each, Fold, Outgoing, Received, Stage, Step
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

@@ -50,9 +50,8 @@ def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | No
         if new:
             admin.create_topics(new, wait_for_metadata=True)
         old = sorted(wanted.keys() - new.keys())
-        if old and retention_hours is not None:
-            resources = [(n, _retention(n, retention_hours)) for n in old]
-            admin.alter_configs([ConfigResource("TOPIC", n, configs) for n, configs in resources if configs])
+        if old:
+            admin.alter_configs([ConfigResource("TOPIC", n, _configs(n, retention_hours)) for n in old])
     return sorted(new)
 
 

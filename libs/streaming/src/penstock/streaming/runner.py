@@ -12,6 +12,7 @@ from penstock.messages.event import InvalidEvent
 from penstock.messages.topics import Topic
 from penstock.streaming import records
 from penstock.streaming.batch import BatchProcessor
+from penstock.streaming.clock import BrokerClock
 from penstock.streaming.each import EachProcessor
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.failures import Failures
@@ -32,11 +33,6 @@ DRAIN_SECONDS = 8.0
 log = structlog.get_logger()
 
 
-def unix_ms() -> int:
-    """Return Unix time in milliseconds."""
-    return time.time_ns() // 1_000_000
-
-
 class Runner:
     """Runs one stage until told to stop.
 
@@ -53,7 +49,7 @@ class Runner:
         consumer: Consumer,
         producer: Producer,
         offsets: Offsets,
-        clock_ms: Callable[[], int] = unix_ms,
+        clock: BrokerClock | None = None,
         journal: Reader | None = None,
         instance: str = "",
         tolerance: Tolerance = Tolerance(),  # noqa: B008  # a constant
@@ -64,11 +60,11 @@ class Runner:
         self._consumer = consumer
         self._producer = producer
         self._offsets = offsets
-        self._clock_ms = clock_ms
+        self._clock = clock or BrokerClock()
         self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name)
-        self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, clock_ms)
+        self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, self._clock)
         self._failures = Failures(self._outbox)
-        means = Means(self._outbox, self._failures, self._spans, clock_ms)
+        means = Means(self._outbox, self._failures, self._spans, self._clock)
         self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
         offsets.note = self._processor.note
         self._quarantine = Quarantine(tolerance)
@@ -100,7 +96,7 @@ class Runner:
 
     def _takeover(self, topic: Topic, journal: Reader | None, instance: str) -> Takeover:
         assert journal is not None  # noqa: S101  # the worker opens one for such a stage
-        return Takeover(topic, instance, journal, self._producer, self._consumer.confirm, self._clock_ms)
+        return Takeover(topic, instance, journal, self._producer, self._consumer.confirm, self._clock)
 
     async def _turn(self) -> None:
         """Do what each round needs besides reading: react to failures, pause or resume, commit."""
@@ -119,6 +115,7 @@ class Runner:
             self._committing = asyncio.create_task(self._commit())
 
     def _accept(self, record: Record) -> None:
+        self._clock.read(record.timestamp_ms)
         topic = self._topics[record.partition.topic]
         done = self._offsets.add(record.partition, record.offset)
         try:

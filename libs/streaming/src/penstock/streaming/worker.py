@@ -158,6 +158,7 @@ async def _run_stages(
                     consumer,
                     producer,
                     offsets,
+                    producer.clock,
                     journal=journal,
                     instance=instance,
                     tolerance=Tolerance(settings.invalid_run, settings.invalid_share),

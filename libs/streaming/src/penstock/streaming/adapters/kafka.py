@@ -18,6 +18,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.base import MemberState
 
 from penstock.messages.envelope import Headers
+from penstock.streaming.clock import BrokerClock
 from penstock.streaming.ports import (
     BrokerError,
     Committable,
@@ -257,6 +258,7 @@ class KafkaRecordProducer:
         self._room = asyncio.Event()
         self._room.set()
         self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
+        self.clock = BrokerClock()
 
     def send(
         self,
@@ -276,9 +278,13 @@ class KafkaRecordProducer:
         self._pending_bytes += size
         if self._pending_bytes > MAX_PENDING_BYTES:
             self._room.clear()
-        handle.add_callback(lambda written: self._acknowledge(done, size, written.offset))
+        handle.add_callback(lambda written: self._written(done, size, written))
         handle.add_errback(lambda error: self._acknowledge(done, size, error))
         return done
+
+    def _written(self, done: asyncio.Future[int], size: int, written: Any) -> None:
+        self.clock.acknowledged(written.timestamp)
+        self._acknowledge(done, size, written.offset)
 
     def _acknowledge(self, done: asyncio.Future[int], size: int, outcome: int | BaseException) -> None:
         """Runs in the I/O thread: wakes the event loop once for many acknowledgements."""

@@ -7,6 +7,7 @@ from zlib import crc32
 
 from penstock.messages.envelope import Headers
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import (
     BrokerError,
     Committable,
@@ -26,7 +27,7 @@ class MemoryBroker:
     `now_ms` stamps records.
     """
 
-    def __init__(self, topics: Sequence[Topic] = TOPICS, now_ms: Callable[[], int] = lambda: 0) -> None:
+    def __init__(self, topics: Sequence[Topic] = TOPICS, now_ms: Callable[[], int] = unix_ms) -> None:
         self.now_ms = now_ms
         self._counts = {topic.name: topic.partitions for topic in topics}
         self._counts |= {topic.dlq: 1 for topic in topics}

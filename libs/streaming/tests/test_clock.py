@@ -1,0 +1,32 @@
+"""Going by the broker's clock, whatever this machine's says."""
+
+import pytest
+
+from penstock.streaming.clock import BrokerClock
+
+
+@pytest.mark.parametrize("off", [-300_000, 0, 300_000])
+def test_an_acknowledgement_tells_the_brokers_time(off: int) -> None:
+    clock = BrokerClock(lambda: 1_000_000_000 + off)
+    clock.acknowledged(1_000_000_000 - 3)
+    assert clock() == 1_000_000_000 - 3
+
+
+def test_a_late_acknowledgement_does_not_set_the_clock_back() -> None:
+    now = [1_000]
+    clock = BrokerClock(lambda: now[0])
+    clock.acknowledged(1_000)
+    now[0] = 11_000
+    clock.acknowledged(1_500)  # it took ten seconds
+    assert clock() == 11_000
+
+
+def test_before_that_the_youngest_record_serves() -> None:
+    clock = BrokerClock(lambda: 500_000)  # five minutes ahead
+    clock.read(100_000)
+    clock.read(200_000)
+    clock.read(150_000)
+    assert clock() == 200_000
+    clock.acknowledged(201_000)
+    clock.read(700_000)
+    assert clock() == 201_000
