@@ -61,9 +61,7 @@ class BatchProcessor:
 
     async def _process(self, works: Sequence[Work]) -> None:
         """Handle works together; if that fails for good, one by one, so that only the faulty one is lost."""
-        spans = [
-            self._spans.process(w.received.envelope, w.received.partition, w.received.offset) for w in works
-        ]
+        spans = [self._spans.process(w.received.envelope, w.record) for w in works]
         error = await self._attempt(works, spans)
         if error is None:
             for work in works:

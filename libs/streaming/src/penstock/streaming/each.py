@@ -72,7 +72,7 @@ class EachProcessor:
 
     async def _process(self, work: Work) -> None:
         envelope = work.received.envelope
-        with self._spans.process(envelope, work.received.partition, work.received.offset) as span:
+        with self._spans.process(envelope, work.record) as span:
             error = await attempt(lambda: self._emit_all(work, span), envelope, self._clock_ms)
             if error is not None:
                 await self._failures.fail(work.record, work.topic, envelope, error, span)

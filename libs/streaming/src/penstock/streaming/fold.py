@@ -73,7 +73,7 @@ class FoldProcessor:
         key = (received.partition, received.envelope.subject)
         subject = self._open.get(key)
         if subject is None:
-            span = self._spans.process(received.envelope, received.partition, received.offset)
+            span = self._spans.process(received.envelope, work.record)
             subject = self._open[key] = _Subject(received.envelope, span)
         subject.works.append(work)
         try:

@@ -143,7 +143,7 @@ class Runner:
         else:
             self._processor.abandon(record.partition, envelope.subject)
             invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
-            with self._spans.process(envelope, record.partition, record.offset) as span:
+            with self._spans.process(envelope, record) as span:
                 await self._failures.fail(record, topic, envelope, invalid, span)
         done()
 

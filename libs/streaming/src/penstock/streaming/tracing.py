@@ -6,13 +6,15 @@ Names and attributes follow OpenTelemetry's messaging conventions for Kafka: `se
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from penstock.messages.envelope import Envelope
-from penstock.streaming.ports import Partition
+from penstock.streaming.ports import Record
 from penstock.telemetry import names
 
+LINK_HEADER = "tracelink"
+"""Of a replayed record: the `traceparent` it had before."""
 _PROPAGATOR = TraceContextTextMapPropagator()
 
 
@@ -35,8 +37,12 @@ class Spans:
         self._tracer = tracer
         self._group = group
 
-    def process(self, envelope: Envelope, partition: Partition, offset: int) -> Span:
-        """Start the span of handling one record (or the records of one subject, from its first on)."""
+    def process(self, envelope: Envelope, record: Record) -> Span:
+        """Start the span of handling one record (or the records of one subject, from its first on).
+
+        A record that was replayed from the dead letters links to the trace in which it failed.
+        """
+        partition = record.partition
         return self._tracer.start_span(
             f"process {partition.topic}",
             context_of(envelope),
@@ -47,12 +53,13 @@ class Spans:
                 names.MESSAGING_OPERATION_TYPE: "process",
                 names.MESSAGING_DESTINATION: partition.topic,
                 names.MESSAGING_PARTITION: str(partition.number),
-                names.MESSAGING_OFFSET: offset,
+                names.MESSAGING_OFFSET: record.offset,
                 names.MESSAGING_GROUP: self._group,
                 names.MESSAGING_MESSAGE_ID: envelope.id,
                 names.MESSAGING_CONVERSATION_ID: envelope.subject,
                 names.PENSTOCK_TENANT: envelope.tenant,
             },
+            links=_links(record),
         )
 
     def send(self, topic: str, envelope: Envelope, parent: Span) -> Span:
@@ -70,6 +77,14 @@ class Spans:
                 names.MESSAGING_CONVERSATION_ID: envelope.subject,
             },
         )
+
+
+def _links(record: Record) -> list[Link]:
+    earlier = dict(record.headers).get(LINK_HEADER)
+    if not earlier:
+        return []
+    context = _PROPAGATOR.extract({"traceparent": earlier.decode(errors="replace")}, Context())
+    return [Link(trace.get_current_span(context).get_span_context())]
 
 
 def fail(span: Span, error_type: str) -> None:
