@@ -96,7 +96,7 @@ async def test_a_new_member_goes_on_at_the_commit(broker: Any, topic: Topic, uni
     await first.commit({Partition(topic.name, 3): Position(3, "a note")})
     await first.close()
     second = await broker.consumer(group, [topic], nothing)
-    notes: dict[Partition, str] = {}
+    notes: dict[Partition, Position] = {}
 
     async def noting() -> Sequence[Record]:
         taken = await second.poll(0.1)
@@ -104,7 +104,9 @@ async def test_a_new_member_goes_on_at_the_commit(broker: Any, topic: Topic, uni
         return taken.records
 
     assert [r.value for r in await read(noting, 2)] == [b"3", b"4"]
-    assert notes == {Partition(topic.name, n): "a note" if n == 3 else "" for n in range(4)}
+    assert notes == {
+        Partition(topic.name, n): Position(3, "a note") if n == 3 else Position(0) for n in range(4)
+    }
 
 
 async def test_the_group_confirms_who_is_its_member(broker: Any, topic: Topic, unique: Unique) -> None:

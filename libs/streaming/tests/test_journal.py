@@ -252,18 +252,18 @@ async def test_of_two_that_take_over_only_the_owner_gets_it(line: Line) -> None:
     fence = Fence()
     for received in line.seen:
         fence.admits(received.envelope.epoch)
-    assert claims[0][SOURCE].epoch == fence.epoch or SOURCE not in claims[1]
+    assert claims[0][SOURCE].marker.epoch == fence.epoch or SOURCE not in claims[1]
 
 
 async def test_a_process_that_was_replaced_while_it_slept_gives_up(line: Line) -> None:
     rivals = Rivals(line, [await line.broker.reader([], "end") for _ in range(2)])
     rivals.owner = 1
     claim = (await rivals.takeovers[1].claim({SOURCE: ""}))[SOURCE]
-    assert claim.epoch == 1
+    assert claim.marker.epoch == 1
     assert await rivals.takeovers[0].claim({SOURCE: ""}) == {}  # it woke up and knows nothing
     rivals.owner = 0  # now the group has given it back
-    claim = (await rivals.takeovers[0].claim({SOURCE: "1 0"}))[SOURCE]
-    assert claim.epoch == 2
+    claim = (await rivals.takeovers[0].claim({SOURCE: "1 0 1"}))[SOURCE]
+    assert claim.marker.epoch == 2
 
 
 async def test_a_broker_that_fails_amid_a_takeover_is_told(line: Line) -> None:

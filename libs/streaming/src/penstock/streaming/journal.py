@@ -13,12 +13,15 @@ from penstock.streaming.each import EachProcessor
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Each, Journaled, Outgoing, Received
-from penstock.streaming.takeover import Claim, Takeover, Written, note_of
+from penstock.streaming.takeover import Claim, Place, Takeover, Written, note_of
 
 REMEMBER_MS = 30_000
 """For how long a subject that has ended is known, so that a repetition of its event is not handled again."""
 HANDOVER_SECONDS = 1.0
 """For how long a stop waits for what runs before it is handed over."""
+
+
+_NOWHERE = Place(0, 0)
 
 
 @dataclass(slots=True)
@@ -37,11 +40,11 @@ class _Owned:
     note: str
     claim: Claim | None = None
     held: list[Work] = field(default_factory=list)
-    lows: dict[str, int] = field(default_factory=dict)
+    lows: dict[str, Place] = field(default_factory=dict)
     open: dict[str, Written] = field(default_factory=dict)
     forget_ms: dict[str, int] = field(default_factory=dict)
     runs: dict[str, _Run] = field(default_factory=dict)
-    written: int = 0
+    written: Place = _NOWHERE
 
 
 class JournalProcessor(EachProcessor):
@@ -62,7 +65,7 @@ class JournalProcessor(EachProcessor):
         if owned is None or owned.claim is None:
             return owned.note if owned else ""
         low = min([*owned.lows.values()], default=owned.written)
-        return note_of(owned.claim.epoch, low)
+        return note_of(owned.claim.marker.epoch, low)
 
     @property
     def is_full(self) -> bool:
@@ -116,7 +119,7 @@ class JournalProcessor(EachProcessor):
             self._begin(owned, claim)
 
     def _begin(self, owned: _Owned, claim: Claim) -> None:
-        owned.written = claim.offset
+        owned.written = claim.marker
         for subject, written in claim.subjects.items():
             owned.lows[subject] = written.low
             if written.ended:
@@ -142,7 +145,7 @@ class JournalProcessor(EachProcessor):
         owned.lows.setdefault(subject, owned.written)
         owned.runs[subject] = _Run(written.events() if written else ())
         assert owned.claim is not None  # noqa: S101  # nothing is taken before
-        envelope = _under(owned.claim.epoch, work.received.envelope)
+        envelope = _under(owned.claim.marker.epoch, work.received.envelope)
         received = Received(work.received.event, envelope, work.received.partition, work.received.offset)
         super().submit(work._replace(received=received, done=lambda: self._settle(owned, subject, work)))
 
@@ -168,8 +171,8 @@ class JournalProcessor(EachProcessor):
 
     def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
         owned = self._owned.get(work.received.partition)
-        if owned is not None and offsets:
-            owned.written = max(owned.written, offsets[-1])
+        if owned is not None and owned.claim is not None and offsets:
+            owned.written = max(owned.written, Place(offsets[-1], owned.claim.marker.epoch))
 
 
 def _under(epoch: int, cause: Envelope) -> Envelope:

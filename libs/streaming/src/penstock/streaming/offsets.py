@@ -18,6 +18,11 @@ class Offsets:
         self._committed: dict[Partition, Position] = {}
         self.note: Callable[[Partition, int], str] = lambda _partition, _offset: ""
 
+    def begin(self, partition: Partition, committed: Position) -> None:
+        """Take note of a partition that was given to us, with what its last owner committed."""
+        self._marks[partition] = Watermark(committed.offset)
+        self._committed[partition] = committed
+
     def add(self, partition: Partition, offset: int) -> Callable[[], None]:
         """Take note of a polled record, and return what to call when it is handled.
 

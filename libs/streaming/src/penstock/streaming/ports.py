@@ -35,13 +35,13 @@ class Position(NamedTuple):
 class Polled(NamedTuple):
     """What one poll brought.
 
-    First `revoked` partitions were taken away, then `assigned` ones were given, each with the note that its
-    last owner committed ("" if none), then the records came.
+    First `revoked` partitions were taken away, then `assigned` ones were given, each with what its last owner
+    committed (offset 0 if nothing), then the records came.
     """
 
     records: Sequence[Record]
     revoked: frozenset[Partition]
-    assigned: Mapping[Partition, str]
+    assigned: Mapping[Partition, Position]
 
 
 Committable = Callable[[Partition], Position | None]

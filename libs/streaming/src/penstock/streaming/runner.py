@@ -81,8 +81,9 @@ class Runner:
                 polled = await self._consumer.poll(POLL_SECONDS)
                 self._offsets.drop(polled.revoked)
                 self._processor.revoke(polled.revoked)
-                for partition, note in polled.assigned.items():
-                    self._processor.assign(partition, note)
+                for partition, committed in polled.assigned.items():
+                    self._offsets.begin(partition, committed)
+                    self._processor.assign(partition, committed.note)
                 for record in polled.records:
                     if self._quarantine.reason is None:
                         self._accept(record)

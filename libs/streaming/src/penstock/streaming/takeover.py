@@ -9,6 +9,7 @@ and does not know that it was replaced never fences off its successor.
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import uuid4
 
 import structlog
@@ -26,11 +27,18 @@ POLL_SECONDS = 0.5
 log = structlog.get_logger()
 
 
+class Place(NamedTuple):
+    """An offset of a journal, and the epoch in force there."""
+
+    offset: int
+    epoch: int
+
+
 @dataclass(slots=True)
 class Written:
     """What the journal holds of one subject: where that begins, its events, and whether it has ended."""
 
-    low: int
+    low: Place
     bodies: list[tuple[str, bytes | None]] = field(default_factory=list)
     ended: bool = False
 
@@ -47,10 +55,9 @@ class Written:
 
 @dataclass(slots=True)
 class Claim:
-    """A partition that is ours: the epoch to write under, and what was written before, by subject."""
+    """A partition that is ours: where our marker stands, and what was written before it, by subject."""
 
-    epoch: int
-    offset: int
+    marker: Place
     subjects: dict[str, Written]
 
 
@@ -78,23 +85,24 @@ class Takeover:
 
         Those that are no longer ours are missing in the result. Raises BrokerError.
         """
-        parsed = {source: parse_note(note) for source, note in notes.items()}
-        books = {source: _Book(epoch) for source, (epoch, _) in parsed.items()}
+        lows = {source: _low(note) for source, note in notes.items()}
+        books = {source: _Book(low.epoch if low else 0) for source, low in lows.items()}
         starts: dict[Partition, Start] = {
-            self._at(source): "beginning" if low is None else low for source, (_, low) in parsed.items()
+            self._at(source): low.offset if low else "beginning" for source, low in lows.items()
         }
         await self._reader.read(starts)
         claims: dict[Partition, Claim] = {}
         waiting = dict(books)
         while waiting:
-            markers = {
-                source: await self._mark(source, book.fence.epoch + 1) for source, book in waiting.items()
-            }
-            await self._read_past({self._at(s): offset for s, (_, offset, _) in markers.items()}, books)
-            for source, (marker, offset, epoch) in markers.items():
+            markers = {}
+            for source, book in waiting.items():
+                epoch = max(book.fence.epoch, _epoch(notes[source])) + 1
+                markers[source] = await self._mark(source, epoch)
+            await self._read_past({self._at(s): place.offset for s, (_, place) in markers.items()}, books)
+            for source, (marker, place) in markers.items():
                 book = waiting.pop(source)
-                if book.fence.epoch == epoch and book.marker == marker:
-                    claims[source] = Claim(epoch, offset, book.subjects)
+                if book.fence.epoch == place.epoch and book.marker == marker:
+                    claims[source] = Claim(place, book.subjects)
                 elif await self._confirm(source):
                     waiting[source] = book
         await self._reader.leave([self._at(source) for source in books])
@@ -105,7 +113,7 @@ class Takeover:
     def _at(self, source: Partition) -> Partition:
         return Partition(self._journal.name, source.number)
 
-    async def _mark(self, source: Partition, epoch: int) -> tuple[str, int, int]:
+    async def _mark(self, source: Partition, epoch: int) -> tuple[str, Place]:
         at = self._at(source)
         envelope = Envelope(
             id=uuid4().hex,
@@ -119,7 +127,7 @@ class Takeover:
         body = codec.encode(EpochStarted(instance=self._instance))
         key = envelope.subject.encode()
         offset = await self._producer.send(at.topic, key, body, to_headers(envelope), at.number)
-        return envelope.id, offset, epoch
+        return envelope.id, Place(offset, epoch)
 
     async def _read_past(self, targets: Mapping[Partition, int], books: Mapping[Partition, "_Book"]) -> None:
         by_number = {source.number: book for source, book in books.items()}
@@ -132,7 +140,7 @@ class Takeover:
             "partition_taken_over",
             topic=self._journal.name,
             partition=source.number,
-            epoch=claim.epoch,
+            epoch=claim.marker.epoch,
             open=sum(not written.ended for written in claim.subjects.values()),
         )
 
@@ -157,7 +165,7 @@ class _Book:
                 self.marker = envelope.id
             return
         kind = codec.event_types().get(envelope.type)
-        written = self.subjects.setdefault(envelope.subject, Written(record.offset))
+        written = self.subjects.setdefault(envelope.subject, Written(Place(record.offset, envelope.epoch)))
         if kind is None or written.ended:
             return
         if kind.TERMINAL:
@@ -167,12 +175,14 @@ class _Book:
             written.bodies.append((envelope.type, record.value))
 
 
-def note_of(epoch: int, low: int) -> str:
+def note_of(epoch: int, low: Place) -> str:
     """Return what an owner keeps with its commits: its epoch, and from where the journal is still needed."""
-    return f"{epoch} {low}"
+    return f"{epoch} {low.offset} {low.epoch}"
 
 
-def parse_note(note: str) -> tuple[int, int | None]:
-    """Return the epoch and the journal offset in a note; (0, None) if there is none."""
-    epoch, _, low = note.partition(" ")
-    return (int(epoch), int(low)) if epoch.isdigit() and low.isdigit() else (0, None)
+def _epoch(note: str) -> int:
+    return int(note.split()[0]) if note else 0
+
+
+def _low(note: str) -> Place | None:
+    return Place(*map(int, note.split()[1:])) if note else None

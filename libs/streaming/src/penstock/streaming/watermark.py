@@ -10,10 +10,10 @@ class Watermark:
     `committable` is the offset to commit: the next one to read after every record up to it is done.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, committed: int | None = None) -> None:
         self._open: deque[int] = deque()
         self._done: set[int] = set()
-        self._next: int | None = None
+        self._next = committed
 
     def add(self, offset: int) -> None:
         """Take note of a polled record. Raises ValueError if offsets do not rise."""

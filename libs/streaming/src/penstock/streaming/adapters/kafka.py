@@ -130,8 +130,7 @@ class KafkaGroupConsumer:
         revoked, assigned = self._rebalance.take()
         taken_over = {partition: self._last_commit(partition) for partition in assigned}
         self._taken_over |= taken_over
-        notes = {partition: position.note for partition, position in taken_over.items()}
-        return Polled(_records(polled), revoked, notes)
+        return Polled(_records(polled), revoked, taken_over)
 
     def _last_commit(self, partition: Partition) -> Position:
         committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)

@@ -141,7 +141,7 @@ class MemoryConsumer:
         self._committable = committable
         self._positions: dict[Partition, int] = {}
         self._revoked: set[Partition] = set()
-        self._assigned: dict[Partition, str] = {}
+        self._assigned: dict[Partition, Position] = {}
         self._paused = False
 
     @property
@@ -160,7 +160,7 @@ class MemoryConsumer:
 
     def assign(self, positions: Mapping[Partition, Position]) -> None:
         """Take over `positions`, going on where this member is for those it had."""
-        self._assigned |= {p: start.note for p, start in positions.items() if p not in self._positions}
+        self._assigned |= {p: start for p, start in positions.items() if p not in self._positions}
         self._positions = {p: self._positions.get(p, start.offset) for p, start in positions.items()}
 
     async def poll(self, wait: float) -> Polled:
