@@ -5,9 +5,11 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendFailed, BackendRefused, End, Token
+from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
+from penstock.generation.timely import Patience
 from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
@@ -20,16 +22,27 @@ from penstock.messages.chat import (
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_GENERATED
+from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.errors import PermanentError
-from penstock.streaming.ports import Partition
+from penstock.streaming.ports import Partition, Reader, Start
 from penstock.streaming.stage import Received
 
-Script = Sequence[Token | End | Exception]
+Script = Sequence[Token | End | Exception | float]
 HELLO: Script = [Token("Hel"), Token(""), Token("lo"), End("stop", 3)]
 
 
+async def quiet(partition: Partition, start: Start) -> Reader:
+    """Open a log of cancellations in which nothing stands."""
+    return MemoryBroker().reader([partition], start)
+
+
+def generation_of(*backends: "ScriptedBackend", patience: Patience | None = None) -> Generation:
+    cancellations = CancellationLog(quiet, lambda: 0)
+    return Generation(Pool(backends), cancellations, patience or Patience(retry=5))
+
+
 class ScriptedBackend:
-    """Plays one script a call, and remembers what it was asked."""
+    """Plays one script a call (a number is a pause in seconds), and remembers what it was asked."""
 
     def __init__(self, *scripts: Script, slots: int = 2) -> None:
         self.url = "scripted"
@@ -45,10 +58,11 @@ class ScriptedBackend:
         self.asked.append((prompt, sampling))
         try:
             for item in self._scripts.pop(0):
-                await asyncio.sleep(0)
+                await asyncio.sleep(item if isinstance(item, float) else 0)
                 if isinstance(item, Exception):
                     raise item
-                yield item
+                if not isinstance(item, float):
+                    yield item
         finally:
             self.closed += 1
 
@@ -67,10 +81,14 @@ def request(sampling: Sampling | None = None, passages: tuple[Passage, ...] = ()
 
 
 async def run(
-    *backends: ScriptedBackend, received: Received[Event] | None = None, retry_seconds: float = 5
+    *backends: ScriptedBackend,
+    received: Received[Event] | None = None,
+    earlier: Sequence[Event] = (),
+    patience: Patience | None = None,
 ) -> list[Event]:
-    generation = Generation(Pool(backends), retry_seconds)
-    outgoing = [item async for item in generation.handle(received or request())]
+    generation = generation_of(*backends, patience=patience)
+    handled = generation.handle(received or request(), earlier, asyncio.Event())
+    outgoing = [item async for item in handled]
     assert all(item.topic is CHAT_GENERATED for item in outgoing)
     return [item.event for item in outgoing]
 
@@ -132,7 +150,9 @@ async def test_a_seeded_sample_is_never_continued_silently() -> None:
     events = await run(backend, received=request(Sampling(max_tokens=10, seed=1, temperature=0.7)))
     failed = events[-1]
     assert isinstance(failed, RequestFailed)
+    assert (failed.code, failed.status) == ("answer_interrupted", 503)
     assert "seed" in failed.message
+    assert "ask again" in failed.message
     assert len(backend.asked) == 1
 
 
@@ -151,7 +171,7 @@ async def test_a_refusal_reaches_the_client_with_its_reason() -> None:
 
 async def test_backends_that_stay_away_fail_the_request_in_the_end() -> None:
     with pytest.raises(PermanentError, match="no backend"):
-        await run(ScriptedBackend(slots=0), retry_seconds=0.3)
+        await run(ScriptedBackend(slots=0), patience=Patience(retry=0.3))
 
 
 async def test_a_stop_sequence_is_not_shown_even_when_it_comes_in_pieces() -> None:
@@ -165,7 +185,7 @@ async def test_a_stop_sequence_is_not_shown_even_when_it_comes_in_pieces() -> No
 
 async def test_giving_up_an_answer_closes_the_stream_of_the_backend() -> None:
     backend = ScriptedBackend([Token("Hel"), Token("lo"), End("stop", 2)])
-    stream = Generation(Pool([backend])).handle(request())
+    stream = generation_of(backend).handle(request(), (), asyncio.Event())
     async for item in stream:
         if isinstance(item.event, TextGenerated):
             break
@@ -173,12 +193,117 @@ async def test_giving_up_an_answer_closes_the_stream_of_the_backend() -> None:
     assert backend.closed == 1
 
 
+async def test_a_backend_that_stalls_is_left_and_the_answer_goes_on_elsewhere() -> None:
+    stalling = ScriptedBackend([Token("Hel"), 60.0], slots=3)
+    other = ScriptedBackend([Token("lo"), End("stop", 1)], slots=1)
+    events = await run(stalling, other, patience=Patience(token=0.05))
+    assert text_of(events) == "Hello"
+    assert (stalling.closed, len(other.asked)) == (1, 1)
+
+
+async def test_the_first_token_may_take_longer_than_the_next() -> None:
+    slow: Script = [0.1, Token("Hello"), End("stop", 1)]
+    assert text_of(await run(ScriptedBackend(slow), patience=Patience(first_token=5, token=0.05))) == "Hello"
+    stalling = ScriptedBackend([60.0], HELLO)
+    assert text_of(await run(stalling, patience=Patience(first_token=0.05))) == "Hello"
+    assert len(stalling.asked) == 2
+
+
+async def test_patience_counts_from_the_last_progress() -> None:
+    broken: list[Script] = [[Token("a"), 0.1, Token("b"), BackendFailed("gone")] for _ in range(4)]
+    backend = ScriptedBackend(*broken, [Token("c"), End("stop", 1)])
+    assert text_of(await run(backend, patience=Patience(retry=0.35))) == "ababababc"
+
+
+async def test_a_busy_backend_is_waited_for_however_long_it_takes() -> None:
+    busy: list[Script] = [[BackendBusy("overloaded")] for _ in range(3)]
+    assert text_of(await run(ScriptedBackend(*busy, HELLO), patience=Patience(retry=0.01))) == "Hello"
+
+
+async def test_a_used_up_budget_is_the_end_and_asks_no_backend() -> None:
+    backend = ScriptedBackend()
+    earlier = [GenerationStarted(model="m", passages=()), TextGenerated(start=0, text="Hello", tokens=10)]
+    [finished] = await run(backend, earlier=earlier)
+    assert isinstance(finished, GenerationFinished)
+    assert (finished.length, finished.finish_reason, finished.usage.completion_tokens) == (5, "length", 10)
+    assert not backend.asked
+
+
+async def test_an_answer_begun_elsewhere_goes_on_from_its_text_and_is_not_begun_again() -> None:
+    backend = ScriptedBackend([Token("lo"), End("stop", 1)])
+    earlier = [GenerationStarted(model="m", passages=()), TextGenerated(start=0, text="Hel", tokens=3)]
+    text, finished = await run(backend, earlier=earlier)
+    assert text == TextGenerated(start=3, text="lo", tokens=4)
+    assert isinstance(finished, GenerationFinished)
+    assert (finished.length, finished.usage.completion_tokens) == (5, 4)
+    assert (backend.asked[0][0], backend.asked[0][1].max_tokens) == ("<user>Why?<bot>Hel", 7)
+
+
+async def test_a_seeded_sample_begun_elsewhere_restarts_or_says_that_it_cannot_go_on() -> None:
+    received = request(Sampling(max_tokens=10, seed=1, temperature=0.7))
+    started = GenerationStarted(model="m", passages=())
+    events = await run(ScriptedBackend(HELLO), received=received, earlier=[started])
+    assert text_of(events) == "Hello"
+    visible = TextGenerated(start=0, text="Hel", tokens=1)
+    backend = ScriptedBackend()
+    [failed] = await run(backend, received=received, earlier=[started, visible])
+    assert isinstance(failed, RequestFailed)
+    assert (failed.code, failed.status) == ("answer_interrupted", 503)
+    assert not backend.asked
+
+
+async def test_a_refused_continuation_is_not_the_clients_fault() -> None:
+    backend = ScriptedBackend([Token("Hel"), BackendFailed("gone")], [BackendRefused("`inputs` too long")])
+    failed = (await run(backend))[-1]
+    assert isinstance(failed, RequestFailed)
+    assert (failed.code, failed.status) == ("answer_interrupted", 503)
+
+
+async def test_text_whose_beginning_is_lost_is_not_continued() -> None:
+    [failed] = await run(ScriptedBackend(), earlier=[TextGenerated(start=4, text="o", tokens=2)])
+    assert isinstance(failed, RequestFailed)
+    assert failed.code == "answer_interrupted"
+
+
 async def test_requests_go_to_the_backend_with_the_most_free_slots() -> None:
     small, large = ScriptedBackend(slots=1), ScriptedBackend(slots=3)
     pool = Pool([small, large])
     assert pool.slots == 4
-    with pool.lease() as first, pool.lease() as second, pool.lease() as third:
+    async with pool.lease() as first, pool.lease() as second, pool.lease() as third:
         assert [first, second].count(large) == 2
         assert third in (small, large)
         assert pool.busy == 3
     assert pool.busy == 0
+
+
+async def test_a_backend_that_failed_is_avoided_for_a_moment() -> None:
+    large, small = ScriptedBackend(slots=3), ScriptedBackend(slots=2)
+    now = 0.0
+    pool = Pool([large, small], lambda: now)
+
+    async def fail() -> None:
+        async with pool.lease() as backend:
+            assert backend is large
+            raise BackendFailed("gone")
+
+    with pytest.raises(BackendFailed):
+        await fail()
+    async with pool.lease() as first, pool.lease() as second, pool.lease() as third:
+        assert (first, second, third) == (small, small, large)  # better a doubtful one than none
+    now = 60.0
+    async with pool.lease() as backend:
+        assert backend is large
+
+
+async def test_a_full_pool_makes_wait_until_a_slot_is_free() -> None:
+    pool = Pool([ScriptedBackend(slots=1)])
+
+    async def second() -> int:
+        async with pool.lease():
+            return pool.busy
+
+    async with pool.lease():
+        waiting = asyncio.create_task(second())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    assert await waiting == 1

@@ -24,3 +24,14 @@ def test_a_wrong_setting_is_told_in_one_line(
         read_settings(Settings)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("PENSTOCK_BACKENDS is not usable")
+
+
+def test_a_stall_of_no_time_at_all_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PENSTOCK_STALL_SECONDS", "2.5")
+    assert read_settings(Settings).stall_seconds == 2.5
+    monkeypatch.setenv("PENSTOCK_STALL_SECONDS", "0")
+    with pytest.raises(SystemExit):
+        read_settings(Settings)
+    assert capsys.readouterr().err.startswith("PENSTOCK_STALL_SECONDS is not usable")

@@ -1,9 +1,10 @@
 """Events one by one, by the owner of their partition, who takes over what the journal already holds."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,6 +23,14 @@ HANDOVER_SECONDS = 1.0
 
 
 _NOWHERE = Place(0, 0)
+
+
+class _Turn(NamedTuple):
+    """Tells one handling of a record from all others, also when its partition has left and returned."""
+
+    partition: Partition
+    offset: int
+    epoch: int
 
 
 @dataclass(slots=True)
@@ -43,7 +52,6 @@ class _Owned:
     lows: dict[str, Place] = field(default_factory=dict)
     open: dict[str, Written] = field(default_factory=dict)
     forget_ms: dict[str, int] = field(default_factory=dict)
-    runs: dict[str, _Run] = field(default_factory=dict)
     written: Place = _NOWHERE
 
 
@@ -55,6 +63,7 @@ class JournalProcessor(EachProcessor):
         self._journal_handle = processing.handle
         self._takeover = takeover
         self._owned: dict[Partition, _Owned] = {}
+        self._runs: dict[_Turn, _Run] = {}
         self._claiming: asyncio.Task[None] | None = None
 
     def assign(self, partition: Partition, note: str) -> None:
@@ -93,10 +102,14 @@ class JournalProcessor(EachProcessor):
                 owned.lows.pop(subject, None)
 
     def revoke(self, partitions: Collection[Partition]) -> None:
+        for work in self._waiting:
+            if work.received.partition in partitions:
+                self._runs.pop(_turn(work.received))
         super().revoke(partitions)
         for partition in partitions:
-            owned = self._owned.pop(partition, None)
-            for run in owned.runs.values() if owned else ():
+            self._owned.pop(partition, None)
+        for turn, run in self._runs.items():
+            if turn.partition in partitions:
                 run.handover.set()
 
     async def drain(self, seconds: float) -> None:
@@ -105,9 +118,8 @@ class JournalProcessor(EachProcessor):
             self._claiming.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=HANDOVER_SECONDS)
-        for owned in self._owned.values():
-            for run in owned.runs.values():
-                run.handover.set()
+        for run in self._runs.values():
+            run.handover.set()
         await super().drain(seconds)
 
     async def _claim(self, notes: dict[Partition, str]) -> None:
@@ -143,17 +155,16 @@ class JournalProcessor(EachProcessor):
             work.done()  # a repetition: the first one runs, or has ended
             return
         owned.lows.setdefault(subject, owned.written)
-        owned.runs[subject] = _Run(written.events() if written else ())
         assert owned.claim is not None  # noqa: S101  # nothing is taken before
         envelope = _under(owned.claim.marker.epoch, work.received.envelope)
         received = Received(work.received.event, envelope, work.received.partition, work.received.offset)
-        super().submit(work._replace(received=received, done=lambda: self._settle(owned, subject, work)))
+        self._runs[_turn(received)] = _Run(written.events() if written else ())
+        super().submit(
+            work._replace(received=received, done=lambda: self._settle(owned, received, work.done))
+        )
 
     async def _handle_one(self, received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
-        owned = self._owned.get(received.partition)
-        run = owned.runs.get(received.envelope.subject) if owned else None
-        if run is None:
-            return  # taken away before it began
+        run = self._runs[_turn(received)]
         ended = False
         async with aclosing(self._journal_handle(received, run.earlier, run.handover)) as outgoing:
             async for item in outgoing:
@@ -161,18 +172,21 @@ class JournalProcessor(EachProcessor):
                 yield item
         run.unfinished = not ended
 
-    def _settle(self, owned: _Owned, subject: str, work: Work) -> None:
+    def _settle(self, owned: _Owned, received: Received[Event], done: Callable[[], None]) -> None:
         """All that a run wrote is acknowledged: it is done, unless somebody else goes on with it."""
-        run = owned.runs.pop(subject)
-        if run.unfinished:
+        if self._runs.pop(_turn(received)).unfinished:
             return
-        owned.forget_ms[subject] = self._clock_ms() + REMEMBER_MS
-        work.done()
+        owned.forget_ms[received.envelope.subject] = self._clock_ms() + REMEMBER_MS
+        done()
 
     def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
         owned = self._owned.get(work.received.partition)
         if owned is not None and owned.claim is not None and offsets:
             owned.written = max(owned.written, Place(offsets[-1], owned.claim.marker.epoch))
+
+
+def _turn(received: Received[Event]) -> _Turn:
+    return _Turn(received.partition, received.offset, received.envelope.epoch)
 
 
 def _under(epoch: int, cause: Envelope) -> Envelope:

@@ -18,6 +18,7 @@ from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.topics import TOPICS
 from penstock.streaming.adapters.kafka import open_consumer, open_producer, open_reader
 from penstock.streaming.admin import missing_topics
+from penstock.streaming.clock import BrokerClock
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Reader
@@ -86,18 +87,22 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 async def serve(
-    stages: Sequence[Stage], settings: WorkerSettings, readiness: Readiness, stop: asyncio.Event
+    stages: Sequence[Stage],
+    settings: WorkerSettings,
+    readiness: Readiness,
+    stop: asyncio.Event,
+    clock: BrokerClock | None = None,
 ) -> None:
     """Run `stages` until `stop` is set, and then drain them; `/livez` and `/readyz` answer all the while.
 
-    `readiness` must have the part "kafka". A broker that is not there yet is waited for; one that fails
+    `readiness` must have the part "kafka". The `clock` is kept at the broker's time. A broker that is not there yet is waited for; one that fails
     later raises (a group of) BrokerError.
     """
     health = HealthServer(settings.health_host, settings.health_port, readiness)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(health.serve())
         try:
-            await _run_stages(stages, settings, readiness, stop)
+            await _run_stages(stages, settings, readiness, stop, clock or BrokerClock())
         finally:
             health.should_exit = True
 
@@ -129,12 +134,16 @@ async def wait_for(
 
 
 async def _run_stages(
-    stages: Sequence[Stage], settings: WorkerSettings, readiness: Readiness, stop: asyncio.Event
+    stages: Sequence[Stage],
+    settings: WorkerSettings,
+    readiness: Readiness,
+    stop: asyncio.Event,
+    clock: BrokerClock,
 ) -> None:
     readiness.waiting(KAFKA, f"connecting to {settings.kafka}")
     if not await wait_for("topics", lambda: _topics_reason(settings.kafka), readiness, stop):
         return
-    producer = await open_producer(settings.kafka, [topic.name for topic in TOPICS])
+    producer = await open_producer(settings.kafka, [topic.name for topic in TOPICS], clock)
     consumers: list[Consumer] = []
     readers: list[Reader] = []
     try:
@@ -158,7 +167,7 @@ async def _run_stages(
                     consumer,
                     producer,
                     offsets,
-                    producer.clock,
+                    clock,
                     journal=journal,
                     instance=instance,
                     tolerance=Tolerance(settings.invalid_run, settings.invalid_share),

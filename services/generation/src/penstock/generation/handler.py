@@ -1,31 +1,31 @@
 """Generation: a prompt with its passages becomes a stream of text in the log."""
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
-
+from penstock.generation.answer import Answer, Interrupted
+from penstock.generation.domain.earlier import Earlier, recall
 from penstock.generation.domain.gather import gather
-from penstock.generation.domain.prompt import render
-from penstock.generation.domain.stop import StopFilter
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendFailed, BackendRefused, End
+from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
+from penstock.generation.timely import Patience
 from penstock.messages.chat import (
+    CancelReason,
     ChatRetrieved,
     GenerationFinished,
     GenerationStarted,
+    RequestCancelled,
     RequestFailed,
-    Sampling,
     TextGenerated,
     Usage,
 )
 from penstock.messages.event import Event
+from penstock.messages.reading import Gap
 from penstock.messages.topics import CHAT_GENERATED
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Outgoing, Received
 
-RETRY_SECONDS = 30.0
 GATHER_SECONDS = 0.02
 GATHER_SECONDS_PER_STREAM = 0.002
 
@@ -33,99 +33,105 @@ GATHER_SECONDS_PER_STREAM = 0.002
 class Generation:
     """Handles ChatRetrieved."""
 
-    def __init__(self, pool: Pool, retry_seconds: float = RETRY_SECONDS) -> None:
+    def __init__(self, pool: Pool, cancellations: Cancellations, patience: Patience) -> None:
         self._pool = pool
-        self._retry_seconds = retry_seconds
+        self._cancellations = cancellations
+        self._patience = patience
 
-    async def handle(self, received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
-        """Yield GenerationStarted, the text, and GenerationFinished (or RequestFailed if it is refused)."""
+    async def handle(
+        self, received: Received[Event], earlier: Sequence[Event], handover: asyncio.Event
+    ) -> AsyncGenerator[Outgoing, None]:
+        """Yield GenerationStarted, the text, and GenerationFinished, RequestFailed or RequestCancelled.
+
+        What `earlier` holds of them is not repeated: the text goes on where it ends. When `handover` is set,
+        the text so far is yielded at once, and no end.
+        """
         request = received.event
         assert isinstance(request, ChatRetrieved)  # noqa: S101  # the topic admits nothing else
-        yield _out(GenerationStarted(model=request.model, passages=request.passages))
-        answer = _Answer(self._pool, request, self._retry_seconds)
-        start = 0
         try:
-            async with aclosing(gather(answer.stream(), self._interval)) as texts:
-                async for text in texts:
-                    yield _out(TextGenerated(start=start, text=text))
-                    start += len(text)
-        except BackendRefused as error:
-            yield _out(
-                RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
-            )
+            known = recall(earlier)
+        except Gap:
+            message = "The beginning of the answer is no longer kept. Please ask again."
+            yield Outgoing(CHAT_GENERATED, _interrupted(message))
             return
+        leaving = asyncio.create_task(handover.wait())
+        try:
+            with self._cancellations.watch(received.envelope.subject) as cancelled:
+                run = _Run(self._pool, self._patience, request, cancelled, leaving)
+                async with aclosing(run.events(known)) as events:
+                    async for event in events:
+                        yield Outgoing(CHAT_GENERATED, event)
+        finally:
+            leaving.cancel()
+
+
+class _Run:
+    """One request: `cancelled` and `leaving` end it at any time."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        patience: Patience,
+        request: ChatRetrieved,
+        cancelled: asyncio.Future[CancelReason],
+        leaving: asyncio.Task[bool],
+    ) -> None:
+        self._pool = pool
+        self._patience = patience
+        self._request = request
+        self._cancelled = cancelled
+        self._leaving = leaving
+        self._length = 0
+        self._tokens = 0
+
+    async def events(self, earlier: Earlier) -> AsyncGenerator[Event, None]:
+        """Yield the events of the request that follow what the log holds."""
+        self._length, self._tokens = len(earlier.text), earlier.tokens
+        if self._cancelled.done():
+            yield self._cancellation(asked=earlier.text != "")
+            return
+        if not earlier.started:
+            yield GenerationStarted(model=self._request.model, passages=self._request.passages)
+        answer = Answer(self._pool, self._request, earlier, self._patience)
+        try:
+            async with aclosing(self._texts(answer)) as texts:
+                async for text in texts:
+                    yield text
+        except Interrupted as error:
+            yield _interrupted(str(error))
+        except BackendRefused as error:
+            yield RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
         except BackendFailed as error:
             raise PermanentError("backend_unavailable", f"The model server failed: {error}", 503) from error
-        yield _out(answer.finished(start))
+        else:
+            if self._cancelled.done():
+                yield self._cancellation(asked=answer.asked or earlier.text != "")
+            elif not self._leaving.done():
+                yield self._finish(answer)
+
+    async def _texts(self, answer: Answer) -> AsyncGenerator[TextGenerated, None]:
+        ends = (self._cancelled, self._leaving)
+        async with aclosing(gather(answer.stream(), self._interval, ends)) as pieces:
+            async for piece in pieces:
+                text = TextGenerated(start=self._length, text=piece.text, tokens=piece.tokens)
+                self._length += len(piece.text)
+                self._tokens = piece.tokens
+                yield text
 
     def _interval(self) -> float:
         """Seconds to gather text: longer when many streams share the processors, so that each costs less."""
         return max(GATHER_SECONDS, GATHER_SECONDS_PER_STREAM * self._pool.busy)
 
+    def _finish(self, answer: Answer) -> GenerationFinished:
+        usage = Usage(prompt_tokens=self._request.prompt_tokens, completion_tokens=answer.written)
+        return GenerationFinished(length=self._length, finish_reason=answer.reason, usage=usage)
 
-class _Answer:
-    """One answer, from as many attempts as it takes: a later one continues the text of those before."""
-
-    def __init__(self, pool: Pool, request: ChatRetrieved, retry_seconds: float) -> None:
-        self._pool = pool
-        self._request = request
-        self._retry_seconds = retry_seconds
-        self._prompt = render(request)
-        self._stop = StopFilter(request.sampling.stop)
-        self._raw = ""
-        self._tokens = 0
-        self._end: End | None = None
-
-    async def stream(self) -> AsyncGenerator[str, None]:
-        """Yield visible text. Raises BackendRefused, or BackendFailed when repeating has not helped."""
-        retries = AsyncRetrying(
-            stop=stop_after_delay(self._retry_seconds),
-            wait=wait_exponential_jitter(multiplier=0.1, max=2, jitter=0.1),
-            retry=retry_if_exception_type(BackendFailed),
-            reraise=True,
-        )
-        async for trial in retries:
-            with trial:
-                async with aclosing(self._attempt()) as texts:
-                    async for text in texts:
-                        yield text
-        if not self._stop.stopped:
-            yield self._stop.end()
-
-    async def _attempt(self) -> AsyncGenerator[str, None]:
-        if self._raw and not _can_continue(self._request.sampling):
-            raise BackendRefused(
-                "The model server broke off, and a sampled answer with a seed has no honest rest."
-            )
-        with self._pool.lease() as backend:
-            stream = backend.stream(self._prompt + self._raw, self._rest())
-            async with aclosing(stream):
-                async for item in stream:
-                    if isinstance(item, End):
-                        self._end = item
-                        return
-                    self._tokens += 1
-                    self._raw += item.text
-                    yield self._stop.push(item.text)
-        raise BackendFailed("the stream ended without its last event")
-
-    def _rest(self) -> Sampling:
-        """Return the sampling parameters for the rest of the answer."""
-        limit = self._request.sampling.max_tokens
-        rest = None if limit is None else max(1, limit - self._tokens)
-        return msgspec.structs.replace(self._request.sampling, max_tokens=rest)
-
-    def finished(self, length: int) -> GenerationFinished:
-        """Return the last event of an answer of `length` visible characters."""
-        reason = "stop" if self._end is None or self._stop.stopped else self._end.reason
-        usage = Usage(prompt_tokens=self._request.prompt_tokens, completion_tokens=self._tokens)
-        return GenerationFinished(length=length, finish_reason=reason, usage=usage)
+    def _cancellation(self, *, asked: bool) -> RequestCancelled:
+        """Return the end of a request that is given up. A prompt that no model has read costs nothing."""
+        read = self._request.prompt_tokens if asked else 0
+        usage = Usage(prompt_tokens=read, completion_tokens=self._tokens)
+        return RequestCancelled(reason=self._cancelled.result(), length=self._length, usage=usage)
 
 
-def _can_continue(sampling: Sampling) -> bool:
-    """Greedy text and unseeded sampling can go on from any prefix; a seed promises one certain text."""
-    return sampling.seed is None or not sampling.temperature
-
-
-def _out(event: Event) -> Outgoing:
-    return Outgoing(CHAT_GENERATED, event)
+def _interrupted(message: str) -> RequestFailed:
+    return RequestFailed(code="answer_interrupted", message=message, status=503, stage="generation")

@@ -3,12 +3,16 @@
 import asyncio
 
 from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_transport
+from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.settings import Settings
+from penstock.generation.timely import Patience
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
-from penstock.streaming.stage import Each, Stage
+from penstock.streaming.adapters.kafka import open_reader
+from penstock.streaming.clock import BrokerClock
+from penstock.streaming.stage import Journaled, Stage
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -24,6 +28,7 @@ def main() -> None:
 
 async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
+    clock = BrokerClock()
     readiness = Readiness(worker.KAFKA, BACKENDS)
     transport = SharedTransport()
     use_transport(transport)
@@ -35,16 +40,22 @@ async def _run(settings: Settings) -> None:
         await pool.check()
         return None if pool.slots else f"no model server answers at {where}"
 
+    cancellations = CancellationLog(
+        lambda partition, start: open_reader(settings.kafka, [partition], start), clock
+    )
+    patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
+    handle = Generation(pool, cancellations, patience).handle
     stage = Stage(
         "generation",
         (CHAT_RETRIEVED,),
-        Each(Generation(pool).handle, lambda: pool.slots),
+        Journaled(handle, lambda: pool.slots, CHAT_GENERATED),
         failures=CHAT_GENERATED,
     )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
         tasks.create_task(pool.watch(stop))
-        await worker.serve([stage], settings, readiness, stop)
+        tasks.create_task(cancellations.run(stop))
+        await worker.serve([stage], settings, readiness, stop, clock)
     await transport.close_for_good()
 
 

@@ -1,20 +1,28 @@
-"""The backends: which is free, and how many requests they take together."""
+"""The backends: which is free, which has failed lately, and how many requests they take together."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from time import monotonic
 
 from penstock.generation.ports import Backend, BackendFailed
 
 CHECK_SECONDS = 1.0
+AVOID_SECONDS = 5.0
 
 
 class Pool:
-    """Shares requests out among backends: to the one with the most free slots."""
+    """Shares requests out among backends: to the one with the most free slots, of those that work.
 
-    def __init__(self, backends: Sequence[Backend]) -> None:
+    `clock` gives seconds.
+    """
+
+    def __init__(self, backends: Sequence[Backend], clock: Callable[[], float] = monotonic) -> None:
         self._backends = backends
+        self._clock = clock
         self._busy = dict.fromkeys(range(len(backends)), 0)
+        self._avoid_until = dict.fromkeys(self._busy, 0.0)
+        self._changed = asyncio.Event()
 
     @property
     def slots(self) -> int:
@@ -26,17 +34,35 @@ class Pool:
         """Return how many requests are running."""
         return sum(self._busy.values())
 
-    @contextmanager
-    def lease(self) -> Iterator[Backend]:
-        """Take a slot of the backend with the most free ones. Raises BackendFailed if none is reachable."""
-        index = max(self._busy, key=self._free)
-        if self._backends[index].slots == 0:
-            raise BackendFailed("no backend can be reached")
+    @asynccontextmanager
+    async def lease(self) -> AsyncGenerator[Backend, None]:
+        """Take a slot, waiting for one if all are busy. Raises BackendFailed if no backend is reachable.
+
+        A backend that fails within the lease is avoided for a moment, while there are others.
+        """
+        index = await self._free_one()
         self._busy[index] += 1
         try:
             yield self._backends[index]
+        except BackendFailed:
+            self._avoid_until[index] = self._clock() + AVOID_SECONDS
+            raise
         finally:
             self._busy[index] -= 1
+            self._changed.set()
+
+    async def _free_one(self) -> int:
+        while True:
+            if self.slots == 0:
+                raise BackendFailed("no backend can be reached")
+            free = [index for index in self._busy if self._free(index) > 0]
+            if free:
+                return max(free, key=self._merit)
+            self._changed.clear()
+            await self._changed.wait()
+
+    def _merit(self, index: int) -> tuple[bool, int]:
+        return self._avoid_until[index] <= self._clock(), self._free(index)
 
     def _free(self, index: int) -> int:
         return self._backends[index].slots - self._busy[index]
@@ -51,3 +77,4 @@ class Pool:
     async def check(self) -> None:
         """Ask all backends for their slots."""
         await asyncio.gather(*(backend.check() for backend in self._backends))
+        self._changed.set()

@@ -1,10 +1,12 @@
-"""What generation needs of a backend."""
+"""What generation needs of a backend, and of those who know whether an answer is still wanted."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from penstock.messages.chat import FinishReason, Sampling
+from penstock.messages.chat import CancelReason, FinishReason, Sampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,11 @@ class End:
 
 
 class BackendFailed(Exception):
-    """The backend cannot be reached, is overloaded or broke off: another attempt may succeed."""
+    """The backend cannot be reached, or broke off: another attempt may succeed."""
+
+
+class BackendBusy(BackendFailed):
+    """The backend is well, but takes no more requests for now."""
 
 
 class BackendRefused(Exception):
@@ -47,5 +53,13 @@ class Backend(Protocol):
     def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
         """Yield the tokens that continue `prompt`, then End. Closing it frees the slot.
 
-        Raises BackendFailed or BackendRefused.
+        It does not watch the clock: how long a token may take is the caller's to know. Raises BackendFailed,
+        BackendBusy or BackendRefused.
         """
+
+
+class Cancellations(Protocol):
+    """Knows which requests are given up."""
+
+    def watch(self, request_id: str) -> AbstractContextManager[asyncio.Future[CancelReason]]:
+        """Return a future that ends, with the reason, once the request is to be cancelled; perhaps it has."""

@@ -249,15 +249,17 @@ class KafkaReader:
 class KafkaRecordProducer:
     """Writes records with acks=all, idempotently (port: Producer)."""
 
-    def __init__(self, client: Any, thread: _Thread, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, client: Any, thread: _Thread, loop: asyncio.AbstractEventLoop, clock: BrokerClock
+    ) -> None:
         self._client = client
         self._thread = thread
         self._loop = loop
+        self._clock = clock
         self._pending_bytes = 0
         self._room = asyncio.Event()
         self._room.set()
         self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
-        self.clock = BrokerClock()
 
     def send(
         self,
@@ -282,7 +284,7 @@ class KafkaRecordProducer:
         return done
 
     def _written(self, done: asyncio.Future[int], size: int, written: Any) -> None:
-        self.clock.acknowledged(written.timestamp)
+        self._clock.acknowledged(written.timestamp)
         self._acknowledge(done, size, written.offset)
 
     def _acknowledge(self, done: asyncio.Future[int], size: int, outcome: int | BaseException) -> None:
@@ -358,8 +360,13 @@ async def open_reader(
     return reader
 
 
-async def open_producer(bootstrap: str, topics: Sequence[str] = ()) -> KafkaRecordProducer:
-    """Connect, and fetch the metadata of `topics`. Raises BrokerError if no broker answers."""
+async def open_producer(
+    bootstrap: str, topics: Sequence[str] = (), clock: BrokerClock | None = None
+) -> KafkaRecordProducer:
+    """Connect, and fetch the metadata of `topics`. Acknowledgements set the `clock`.
+
+    Raises BrokerError if no broker answers.
+    """
     thread = _Thread("kafka-producer")
 
     def connect() -> Any:
@@ -376,7 +383,9 @@ async def open_producer(bootstrap: str, topics: Sequence[str] = ()) -> KafkaReco
             client.partitions_for(topic)
         return client
 
-    return KafkaRecordProducer(await thread.call(connect), thread, asyncio.get_running_loop())
+    return KafkaRecordProducer(
+        await thread.call(connect), thread, asyncio.get_running_loop(), clock or BrokerClock()
+    )
 
 
 def _connecting(bootstrap: str, client_id: str) -> dict[str, Any]:

@@ -6,22 +6,36 @@ import httpx2
 import msgspec
 from huggingface_hub import AsyncInferenceClient, set_async_client_factory
 from huggingface_hub.errors import (
-    HfHubHTTPError,
     InferenceTimeoutError,
+    OverloadedError,
     TextGenerationError,
     ValidationError,
 )
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationStreamOutput
 
-from penstock.generation.ports import BackendFailed, BackendRefused, End, Token
+from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
 from penstock.messages.chat import Sampling
 
 CONNECT_SECONDS = 5.0
-READ_SECONDS = 60.0  # between two tokens, or before the first
+TOO_MANY_REQUESTS = 429
+REFUSALS = (400, 413, 422)  # what is wrong with the request; other statuses speak of the server
 
 
 class _Info(msgspec.Struct):
     max_concurrent_requests: int
+
+
+class _Error(msgspec.Struct):
+    error: str
+
+
+class ErrorStatus(httpx2.HTTPError):
+    """A response with an error status. The hub's client has trouble with the bodies of those."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.body = body
 
 
 class SharedTransport(httpx2.AsyncBaseTransport):
@@ -37,7 +51,13 @@ class SharedTransport(httpx2.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._transport.handle_async_request(request)
+        # How long an answer may take is the caller's to know; a server that does not even connect is gone.
+        timeouts = request.extensions.get("timeout", {})
+        request.extensions["timeout"] = {**timeouts, "connect": CONNECT_SECONDS}
+        response = await self._transport.handle_async_request(request)
+        if response.is_error:
+            raise ErrorStatus(response.status_code, await response.aread())
+        return response
 
     async def close_for_good(self) -> None:
         """Close the connections."""
@@ -75,7 +95,7 @@ class TgiBackend:
 
     async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
         try:
-            async with AsyncInferenceClient(self._url, timeout=READ_SECONDS) as client:
+            async with AsyncInferenceClient(self._url) as client:
                 outputs = await client.text_generation(
                     prompt, stream=True, details=True, **_parameters(sampling)
                 )
@@ -86,11 +106,23 @@ class TgiBackend:
                         return
         except ValidationError as error:
             raise BackendRefused(str(error)) from error
+        except OverloadedError as error:
+            raise BackendBusy(str(error)) from error
+        except ErrorStatus as error:
+            raise _failure(error) from error
         except (TextGenerationError, InferenceTimeoutError, httpx2.HTTPError) as error:
             raise BackendFailed(f"{type(error).__name__}: {error}") from error
-        except HfHubHTTPError as error:
-            refused = 400 <= error.response.status_code < 500 and error.response.status_code != 429
-            raise (BackendRefused if refused else BackendFailed)(str(error)) from error
+
+
+def _failure(error: ErrorStatus) -> BackendFailed | BackendRefused:
+    """Return what an error status means, with the server's own words if it speaks TGI's dialect."""
+    try:
+        reason = msgspec.json.decode(error.body, type=_Error).error
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        reason = str(error)
+    if error.status == TOO_MANY_REQUESTS:
+        return BackendBusy(reason)
+    return BackendRefused(reason) if error.status in REFUSALS else BackendFailed(reason)
 
 
 def _parameters(sampling: Sampling) -> dict[str, object]:

@@ -19,10 +19,12 @@ class StopFilter:
         if self.stopped:
             return ""
         self._held += text
-        found = [index for stop in self._stops if (index := self._held.find(stop)) >= 0]
+        # The one that is complete first counts, so that it does not matter in which pieces the text comes.
+        found = [(at + len(stop), at) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
-            visible, self._held = self._held[: min(found)], ""
+            _, start = min(found)
+            visible, self._held = self._held[:start], ""
             return visible
         certain = len(self._held) - self._doubtful()
         visible, self._held = self._held[:certain], self._held[certain:]
