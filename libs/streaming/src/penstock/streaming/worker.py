@@ -95,8 +95,8 @@ async def serve(
 ) -> None:
     """Run `stages` until `stop` is set, and then drain them; `/livez` and `/readyz` answer all the while.
 
-    `readiness` must have the part "kafka". The `clock` is kept at the broker's time. A broker that is not there yet is waited for; one that fails
-    later raises (a group of) BrokerError.
+    `readiness` must have the part "kafka". The `clock` is kept at the broker's time. A broker that is not
+    there yet is waited for; one that fails later raises (a group of) BrokerError.
     """
     health = HealthServer(settings.health_host, settings.health_port, readiness)
     async with asyncio.TaskGroup() as tasks:
