@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test check bench contracts setup kafka lock clean
+.PHONY: help run stop test test-faults check bench contracts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,7 +32,7 @@ test: ## Set up, check, and run all tests
 	@$(MAKE) --no-print-directory prepared
 	@$(MAKE) --no-print-directory check
 	@echo "==> Tests"
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -48,6 +48,10 @@ check: setup ## Format, lint, types, import rules, contracts
 bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
+
+test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 contracts: setup ## Render contracts/ from the types and the apps
 	@$(BIN)/python contracts/render.py
