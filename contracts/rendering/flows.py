@@ -57,4 +57,9 @@ FLOWS: Mapping[str, Flow] = {
         writes=_all_of(topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED),
         grouped=False,
     ),
+    "replay": Flow(
+        reads=_all_of(topics.CHAT_REQUESTS, topics.CHAT_RESPONSES),
+        writes=_all_of(topics.CHAT_REQUESTS, topics.CHAT_REPLAYS),
+        grouped=False,
+    ),
 }

@@ -96,16 +96,16 @@ def test_every_event_of_every_topic_is_sent_by_a_service() -> None:
     assert sent == {(topic, cls) for topic in TOPICS for cls in topic.events}
 
 
-def test_every_topic_but_the_ledger_is_read_by_a_service() -> None:
+def test_every_topic_but_the_ledger_and_the_replays_is_read_by_a_service() -> None:
     read = {topic.name for flow in FLOWS.values() for topic in flow.reads}
 
-    assert {topic.name for topic in TOPICS} - read == {"usage.recorded"}
+    assert {topic.name for topic in TOPICS} - read == {"usage.recorded", "chat.replays"}
 
 
 def test_every_service_of_the_flows_exists() -> None:
     services = Path(__file__).parents[2] / "services"
 
-    assert {name for name in FLOWS if not (services / name).is_dir()} <= {"ingestion"}  # for now a command
+    assert {name for name in FLOWS if not (services / name).is_dir()} <= {"ingestion", "replay"}  # commands
 
 
 def test_the_topic_list_has_every_topic() -> None:

@@ -165,6 +165,12 @@ async def _stream(
             async for data in response.aiter_raw():
                 moment = time.perf_counter()
                 *events, rest = (rest + data).split(b"\n\n")
-                yield moment, [event[5:].strip() for event in events if event.startswith(b"data:")]
+                yield moment, [data for event in events if (data := _data(event))]
     except httpx2.HTTPError as error:
         raise BenchError(f"A stream failed: {type(error).__name__} {error}") from error
+
+
+def _data(event: bytes) -> bytes:
+    """Return the data of one server-sent event, whose other lines (its id, comments) cost nothing here."""
+    _, found, data = event.rpartition(b"data:")
+    return data.strip() if found else b""

@@ -68,11 +68,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main(name: str) -> None:
-    """Plays one service until SIGTERM."""
+    """Plays one service until SIGTERM, and calls itself as the stack calls it."""
     global ready
+    instance = os.environ["PENSTOCK_INSTANCE"]
     broken = STATE / ".broken"
-    if broken.exists() and name in broken.read_text().split():
-        sys.exit(f"{name} cannot start today")
+    if broken.exists() and instance in broken.read_text().split():
+        sys.exit(f"{instance} cannot start today")
     if name == "gateway":
         (STATE / "api-key").write_text("sk-fake\n")
     ready = name != "retrieval"
@@ -80,7 +81,7 @@ def main(name: str) -> None:
         ("127.0.0.1", int(os.environ[PORTS.get(name, "PENSTOCK_HEALTH_PORT")])), Handler
     )
     Thread(target=server.serve_forever, daemon=True).start()
-    sys.stderr.write(f"{name} is here\n")
+    sys.stderr.write(f"{instance} is here\n")
     asyncio.run(index() if name == "retrieval" else asyncio.Event().wait())
 
 

@@ -116,6 +116,82 @@ async def test_a_detached_stack_from_up_to_down(penstock: Penstock, until: Until
     assert penstock("status").returncode == 1
 
 
+async def test_replicas_are_started_named_scaled_and_restarted_under_their_names(
+    penstock: Penstock, until: Until, gone: Gone
+) -> None:
+    up = penstock("up", "--detach", "--replicas", "generation=2,gateway=2")
+    assert (up.returncode, up.stderr) == (0, "")
+    urls = re.findall(r"http://127\.0\.0\.1:\d+(?=/v1)", up.stdout)
+    assert len(set(urls)) == 2
+    stack = json.loads((penstock.state / "stack.json").read_text())
+    assert (stack["gateways"], stack["gateway"]) == (urls, urls[0])
+    assert [service["name"] for service in stack["services"]][4:] == [
+        "generation",
+        "generation-2",
+        "postprocessing",
+        "gateway",
+        "gateway-2",
+    ]
+    for url in urls:
+        assert penstock("ask", "How are you?", "--url", url).returncode == 0
+    assert penstock("logs", "generation-2").stdout == "generation-2 is here\n"
+
+    more = penstock("scale", "generation=4", "gateway=1")
+    assert (more.returncode, more.stderr) == (0, "")
+    assert "generation-4 is ready (" in more.stdout
+    assert "gateway-2 is gone (" in more.stdout
+    assert re.findall(r"http://127\.0\.0\.1:\d+(?=/v1)", more.stdout) == urls[:1]
+    status = penstock.status()
+    assert status["generation"]["pid"] == {s["name"]: s for s in stack["services"]}["generation"]["pid"]
+    assert sum(name.startswith("generation") for name in status) == 4
+
+    victim = status["generation-3"]["pid"]
+    assert isinstance(victim, int)
+    os.kill(victim, signal.SIGKILL)
+    await until(
+        lambda: (now := penstock.status()["generation-3"])["restarts"] == 1 and now["state"] == "ready"
+    )
+    assert "generation-3 ended (signal SIGKILL)" in penstock("logs", "supervisor").stdout
+
+    surplus = [status[name]["pid"] for name in ("generation-2", "generation-4")]
+    fewer = penstock("scale", "generation=1")
+    assert (fewer.returncode, fewer.stderr) == (0, "")
+    assert all(isinstance(pid, int) and gone(pid) for pid in surplus)
+    assert [name for name in penstock.status() if name.startswith("generation")] == ["generation"]
+    running = pids(penstock.status())
+    penstock("down")
+    assert all(gone(pid) for pid in running)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["scale", "generation=0"], "generation may have 1 to 16 replicas, not 0"),
+        (["scale", "inference=2"], "inference cannot be scaled: start another server yourself, and name"),
+        (["up", "--replicas", "kafka=2"], "kafka cannot be scaled: use a cluster of your own, and name"),
+        (["up", "-d", "--replicas", "generator=2"], "No service 'generator'; there are: tokenization, "),
+        (["scale", "generation=2"], "No stack runs here: start one with `penstock up`"),
+    ],
+)
+def test_replicas_that_cannot_be(penstock: Penstock, words: list[str], message: str) -> None:
+    done = penstock(*words)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"penstock: {message}")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_a_replica_that_only_crashes_ends_the_waiting_of_scale(penstock: Penstock) -> None:
+    penstock("up", "--detach")
+    (penstock.state / ".broken").write_text("generation-2")
+    scaled = penstock("scale", "generation=2")
+    assert scaled.returncode == 1
+    assert re.search(
+        r"penstock: generation-2 ended \d times: generation-2 cannot start today \(see ", scaled.stderr
+    )
+    assert penstock("scale", "generation=1").returncode == 0
+    assert penstock("status").returncode == 0
+
+
 async def test_ingest(penstock: Penstock, tmp_path: Path) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()

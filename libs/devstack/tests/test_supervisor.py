@@ -212,3 +212,62 @@ async def test_an_error_of_the_work_stops_everything(make_spec: MakeSpec, screen
         await supervisor.run(fail)
     assert gone(pids[0])
     assert by_name(supervisor, "a").state == "stopped"
+
+
+async def test_services_come_and_go_while_others_run(make_spec: MakeSpec, screen: Screen, gone: Gone) -> None:
+    supervisor = Supervisor([make_spec("stage"), make_spec("gateway")], screen)
+    life = asyncio.create_task(supervisor.run())
+    await supervisor.until_ready(10)
+    stays = pid_of(supervisor, "stage")
+    supervisor.add([make_spec("stage-2"), make_spec("stage-3")])
+    assert not supervisor.ready
+    await supervisor.until_ready(10)
+    names = [status.name for status in supervisor.statuses()]
+    assert names == ["stage", "stage-2", "stage-3", "gateway"]
+    leaves, other = pid_of(supervisor, "stage-3"), pid_of(supervisor, "stage-2")
+    await supervisor.remove({"stage-3"})
+    assert [status.name for status in supervisor.statuses()] == ["stage", "stage-2", "gateway"]
+    assert gone(leaves)
+    assert (pid_of(supervisor, "stage"), pid_of(supervisor, "stage-2")) == (stays, other)
+    await supervisor.remove({"no such"})
+    supervisor.stop()
+    await life
+    assert gone(stays)
+    assert gone(other)
+    assert screen.events == []
+
+
+async def test_a_removed_service_that_ignores_sigterm_is_killed_after_the_grace(
+    make_spec: MakeSpec, screen: Screen, gone: Gone
+) -> None:
+    supervisor = Supervisor(
+        [make_spec("a"), make_spec("stubborn", STUBBORN, ready_file=True)], screen, grace=0.3
+    )
+    life = asyncio.create_task(supervisor.run())
+    await supervisor.until_ready(10)
+    pid = pid_of(supervisor, "stubborn")
+    await supervisor.remove({"stubborn"})
+    assert gone(pid)
+    assert screen.events == ["stubborn did not end within 0.3 s: killed"]
+    assert supervisor.ready
+    supervisor.stop()
+    await life
+
+
+async def test_a_stop_amid_a_removal_ends_everything(make_spec: MakeSpec, screen: Screen, gone: Gone) -> None:
+    supervisor = Supervisor(
+        [make_spec("a"), make_spec("stubborn", STUBBORN, ready_file=True)], screen, grace=0.5
+    )
+    pids: list[int] = []
+
+    async def remove() -> None:
+        await supervisor.until_ready(10)
+        pids.extend([pid_of(supervisor, "a"), pid_of(supervisor, "stubborn")])
+        await supervisor.remove({"stubborn"})
+
+    life = asyncio.create_task(supervisor.run(remove))
+    while by_name(supervisor, "stubborn").state != "stopping":  # noqa: ASYNC110 other processes set no event of ours
+        await asyncio.sleep(0.01)
+    supervisor.stop()
+    await asyncio.wait_for(life, 5)
+    assert all(gone(pid) for pid in pids)

@@ -31,4 +31,4 @@ async def test_topics_are_made_once_and_keep_requests_for_as_long_as_set(
     assert await ensure_topics(kafka_broker, topics, retention_hours=1) == []
     told = config(kafka_broker, chat.name)
     assert (told["retention.ms"], told["message.timestamp.type"]) == ("3600000", "LogAppendTime")
-    assert config(kafka_broker, documents.name)["retention.ms"] == "604800000"
+    assert config(kafka_broker, documents.name)["retention.ms"] == "-1"

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx2
 import pytest
@@ -15,10 +16,10 @@ from penstock.gateway.settings import Settings
 from penstock.messages.chat import AnswerCompleted, AnswerStarted, AnswerText, Citation, Usage
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
-from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from penstock.messages.topics import CHAT_CANCELLATIONS, CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import records
 from penstock.streaming.adapters.memory import MemoryBroker, MemoryReader
-from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record
+from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record, Start
 from penstock.streaming.stage import Received
 
 MODEL = "tiny/model"
@@ -35,6 +36,16 @@ class FlakyReader:
         self._source.check()
         return await self._inner.poll(min(wait, 0.05))
 
+    async def read(self, starts: Mapping[Partition, Start]) -> None:
+        self._source.check()
+        await self._inner.read(starts)
+
+    async def leave(self, partitions: Collection[Partition]) -> None:
+        await self._inner.leave(partitions)
+
+    def position(self, partition: Partition) -> int:
+        return self._inner.position(partition)
+
     async def close(self) -> None:
         await self._inner.close()
 
@@ -45,7 +56,7 @@ class MemoryLog:
     name = "memory"
 
     def __init__(self) -> None:
-        self.broker = MemoryBroker()
+        self.broker = MemoryBroker(now_ms=lambda: time.time_ns() // 1_000_000)
         self.away = False
         self.missing: list[str] = []
 
@@ -61,8 +72,9 @@ class MemoryLog:
         self.check()
         return self.broker.producer()
 
-    async def open_reader(self, partition: int) -> Reader:
-        return FlakyReader(self.broker.reader([Partition(CHAT_RESPONSES.name, partition)]), self)
+    async def open_reader(self) -> Reader:
+        self.check()
+        return FlakyReader(self.broker.reader(), self)
 
 
 class Stand:
@@ -79,7 +91,7 @@ class Stand:
         self.announced: list[str] = []
         self.stop = asyncio.Event()
         self._arrived: list[Record] = []
-        self._questions = source.broker.consumer("test", [CHAT_REQUESTS.name])
+        self._questions = source.broker.consumer(f"test-{self.port}", [CHAT_REQUESTS.name])
         self._writer = source.broker.producer()
 
     @property
@@ -119,6 +131,21 @@ class Stand:
         await self.say(cause, *events_of(*texts, **end))
         return cause
 
+    async def get(self, request_id: str, rest: str = "", **more: Any) -> httpx2.Response:
+        """GET something of an earlier request."""
+        headers = {**self.auth, **more.pop("headers", {})}
+        url = f"{self.url}/v1/chat/completions/{request_id}{rest}"
+        return await self.client.request(more.pop("method", "GET"), url, headers=headers, timeout=20, **more)
+
+    def cancellations(self, request_id: str) -> list[Event]:
+        """Return what chat.cancellations says of a request."""
+        received = [records.decode(record, CHAT_CANCELLATIONS) for record in self.cancelled()]
+        return [item.event for item in received if item.envelope.subject == request_id]
+
+    def cancelled(self) -> list[Record]:
+        """Return all records of chat.cancellations."""
+        return self.source.broker.log(CHAT_CANCELLATIONS.name)
+
     async def ask(self, body: Any = None, **more: Any) -> httpx2.Response:
         """POST a chat completion."""
         body = chat_body() if body is None else body
@@ -129,13 +156,15 @@ class Stand:
         )
 
     @asynccontextmanager
-    async def raw(self, body: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def raw(
+        self, body: Any, head: str = ""
+    ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         """Open a connection of our own and send a request over it."""
         content = json.dumps(body).encode()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 12)
         head = (
             f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {self.key}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(content)}\r\n{head}\r\n"
         )
         writer.write(head.encode() + content)
         try:
@@ -170,6 +199,33 @@ def completed(length: int, **end: Any) -> AnswerCompleted:
     return AnswerCompleted(length=length, **fields)
 
 
+class Sse(NamedTuple):
+    """One event of a stream: its id (None: it has none), and its data as it stands there."""
+
+    id: int | None
+    data: str
+
+    @property
+    def text(self) -> str:
+        """The text of the answer that it brings."""
+        if not self.data.startswith("{"):
+            return ""
+        choices = json.loads(self.data).get("choices") or [{"delta": {}}]
+        return str(choices[0]["delta"].get("content", ""))
+
+
+def events_in(body: str) -> list[Sse]:
+    """Return the events of a stream, as WHATWG HTML section 9.2 reads them."""
+    events = []
+    *blocks, rest = body.split("\n\n")
+    assert rest == ""
+    for block in blocks:
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if not line.startswith(":"))
+        if fields:
+            events.append(Sse(int(fields["id"]) if "id" in fields else None, fields["data"]))
+    return events
+
+
 CITATION = Citation(index=1, document_id="doc-1", title="Water", start=10, end=25, quote="a pipe of steel")
 
 StartStand = Callable[..., Awaitable[Stand]]
@@ -182,7 +238,9 @@ async def start_stand(tmp_path: Path) -> AsyncIterator[StartStand]:
 
         async def start(source: MemoryLog | None = None, ready: bool = True, **settings: Any) -> Stand:
             values = {"state": tmp_path, "gateway_port": 0, "models": [MODEL], "drain_s": 0.2, **settings}
-            client = await stack.enter_async_context(httpx2.AsyncClient(trust_env=False))
+            client = await stack.enter_async_context(
+                httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=None))
+            )
             stand = Stand(Settings(**values), source or MemoryLog(), client)
             running = asyncio.create_task(
                 stand.gateway.run(stand.listener, stand.announced.append, stand.stop)
@@ -198,6 +256,14 @@ async def start_stand(tmp_path: Path) -> AsyncIterator[StartStand]:
             return stand
 
         yield start
+
+
+@pytest.fixture
+async def pair(start_stand: StartStand) -> tuple[Stand, Stand]:
+    """Two gateways of one installation, with home partitions of their own."""
+    source = MemoryLog()
+    first = await start_stand(source, instance="a")
+    return first, await start_stand(source, instance="b")
 
 
 @pytest.fixture
@@ -217,5 +283,6 @@ def kit() -> Any:
         body = staticmethod(chat_body)
         events = staticmethod(events_of)
         completed = staticmethod(completed)
+        sse = staticmethod(events_in)
 
     return Kit

@@ -48,8 +48,8 @@ class Log:
     async def open_producer(self) -> Producer:
         return self.broker.producer()
 
-    async def open_reader(self, partition: int) -> Reader:
-        return self.broker.reader([Partition(CHAT_RESPONSES.name, partition)])
+    async def open_reader(self) -> Reader:
+        return self.broker.reader()
 
 
 def encoded(cause: Envelope, event: Event) -> Any:

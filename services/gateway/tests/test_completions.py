@@ -131,9 +131,10 @@ async def test_stream_is_exact_on_the_wire(stand: Any, kit: Any) -> None:
     assert response.status_code == 200
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert response.headers["cache-control"] == "no-cache"
-    events = response.content.decode().split("\n\n")
-    assert events[-2:] == ["data: [DONE]", ""]
-    assert all(event.startswith("data: {") for event in events[:-2])
+    assert response.text.startswith("id: 0\ndata: {")
+    events = kit.sse(response.text)
+    assert [event.id for event in events] == [0, 8, 9, 11]
+    assert events[-1].data == "[DONE]"
     created = ids.created_ms(cause.subject) // 1000
     head = {
         "id": f"chatcmpl-{cause.subject}",
@@ -148,7 +149,7 @@ async def test_stream_is_exact_on_the_wire(stand: Any, kit: Any) -> None:
             "choices": [{"delta": delta, "finish_reason": reason, "index": 0, "logprobs": None}],
         }
 
-    assert [json.loads(event[6:]) for event in events[:-2]] == [
+    assert [json.loads(event.data) for event in events[:-1]] == [
         chunk({"role": "assistant", "content": ""}),
         chunk({"content": 'say "h\u00e4"'}),
         {**chunk({}, "stop"), "citations": []},

@@ -1,6 +1,7 @@
 """The real process: start without Kafka, a question through real Kafka, a clean end on SIGTERM."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from typing import Any
 import httpx2
 import openai
 
+from penstock.messages.chat import ChatRequested
 from penstock.messages.envelope import Envelope
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import records
@@ -51,8 +53,8 @@ async def process(state: Path, port: int, **settings: str) -> AsyncIterator[asyn
 
 
 async def status(client: httpx2.AsyncClient, url: str, wanted: Callable[[httpx2.Response], bool]) -> Any:
-    """Ask again and again until the answer is as wanted; at most 20 seconds."""
-    async with asyncio.timeout(20):
+    """Ask again and again until the answer is as wanted; at most 40 seconds."""
+    async with asyncio.timeout(40):
         while True:
             try:
                 response = await client.get(url)
@@ -133,3 +135,109 @@ async def test_a_question_through_real_kafka(tmp_path: Path, kafka_broker: str, 
         replying.cancel()
         await questions.close()
         await producer.close()
+
+
+COUNT = 40
+
+
+class Pipeline:
+    """Plays what stands behind the gateways: begins every answer, and ends all when it is told to."""
+
+    def __init__(self, questions: Any, producer: Any, kit: Any) -> None:
+        self.causes: list[Envelope] = []
+        self._questions = questions
+        self._producer = producer
+        self._kit = kit
+
+    async def begin(self) -> None:
+        while len(self.causes) < COUNT:
+            for record in (await self._questions.poll(1)).records:
+                received = records.decode(record, CHAT_REQUESTS)
+                if isinstance(received.event, ChatRequested) and received.event.model == "killed":
+                    self.causes.append(received.envelope)
+                    await self._say(received.envelope, slice(0, 3))
+
+    async def end(self) -> None:
+        for cause in self.causes:
+            await self._say(cause, slice(3, None))
+
+    async def _say(self, cause: Envelope, part: slice) -> None:
+        for event in self._kit.events("one ", cause.subject, " two")[part]:
+            envelope = cause.caused(event.TYPE, nth=0, source="/test", time_ms=cause.time_ms)
+            await records.send(self._producer, CHAT_RESPONSES, envelope, event)
+
+
+class Asker:
+    """One client, which goes on at the other gateway where it was cut: by key, or by id."""
+
+    def __init__(self, client: httpx2.AsyncClient, urls: list[str], number: int, kit: Any) -> None:
+        self.request_id = ""
+        self.events: list[Any] = []
+        self._client = client
+        self._urls = urls
+        self._by_key = number % 2 == 1
+        self._headers = {"idempotency-key": str(number)}
+        self._body = {**kit.body(stream=True), "model": "killed"}
+        self._read = kit.sse
+
+    async def until_cut(self) -> None:
+        text = ""
+        with contextlib.suppress(httpx2.HTTPError):
+            async with self._client.stream(
+                "POST", self._urls[0], json=self._body, headers=self._headers
+            ) as response:
+                self.request_id = response.headers["x-request-id"]
+                async for piece in response.aiter_text():
+                    text += piece
+        self.events = self._read(text.rpartition("\n\n")[0] + "\n\n")
+
+    async def go_on(self) -> None:
+        last = self.events[-1].id
+        if self._by_key:
+            headers = {**self._headers, "last-event-id": str(last)}
+            response = await self._client.post(self._urls[1], json=self._body, headers=headers)
+        else:
+            url = f"{self._urls[1]}/{self.request_id}/stream?starting_after={last}"
+            response = await self._client.get(url)
+        assert response.headers["x-request-id"] == self.request_id
+        self.events += self._read(response.text)
+
+
+async def test_a_killed_gateway_loses_no_stream(tmp_path: Path, kafka_broker: str, kit: Any) -> None:
+    """Many streams at one gateway, kill -9 amid them: all go on at the other, by id and by key."""
+    await ensure_topics(kafka_broker)
+    ports = [free_port(), free_port()]
+    urls = [f"http://127.0.0.1:{port}/v1/chat/completions" for port in ports]
+    settings = {"KAFKA": kafka_broker, "MODELS": "killed"}
+    questions = await open_consumer(kafka_broker, "gateway-kill", [CHAT_REQUESTS.name], lambda _: None)
+    producer = await open_producer(kafka_broker, [CHAT_RESPONSES.name])
+    pipeline = Pipeline(questions, producer, kit)
+    limits = httpx2.Limits(max_connections=None)
+    async with (
+        httpx2.AsyncClient(trust_env=False, timeout=20, limits=limits) as client,
+        process(tmp_path, ports[0], INSTANCE="a", **settings) as first,
+        process(tmp_path, ports[1], INSTANCE="b", **settings),
+    ):
+        for port in ports:
+            await status(client, f"http://127.0.0.1:{port}/readyz", lambda r: r.status_code == 200)
+        client.headers["authorization"] = f"Bearer {(tmp_path / 'api-key').read_text().strip()}"
+        askers = [Asker(client, urls, number, kit) for number in range(COUNT)]
+        async with asyncio.TaskGroup() as tasks:
+            for asker in askers:
+                tasks.create_task(asker.until_cut())
+            await pipeline.begin()
+            async with asyncio.timeout(20):
+                while not all(asker.request_id for asker in askers):  # noqa: ASYNC110  # nobody tells
+                    await asyncio.sleep(0.01)
+            first.kill()
+        async with asyncio.TaskGroup() as tasks:
+            for asker in askers:
+                tasks.create_task(asker.go_on())
+            await pipeline.end()
+        for asker in askers:
+            assert "".join(event.text for event in asker.events) == f"one {asker.request_id} two"
+            assert asker.events[-1].data == "[DONE]"
+        whole = await client.get(f"{urls[1]}/{askers[0].request_id}")
+        assert whole.json()["choices"][0]["message"]["content"] == f"one {askers[0].request_id} two"
+    await questions.close()
+    await producer.close()

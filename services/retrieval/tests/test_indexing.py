@@ -138,3 +138,9 @@ async def test_a_version_beyond_what_can_be_compared_is_refused(embedder, index:
     assert await index.head(DocumentKey("acme", "doc")) is None
     await take(embedder, index, make, make.chunked("text", version=2**53 - 1))
     assert await index.head(DocumentKey("acme", "doc")) == Head(2**53 - 1, deleted=False)
+
+
+async def test_a_replica_that_does_not_announce_indexes_in_silence(index, embedder, make) -> None:
+    silent = Indexer(embedder, index, announces=False)
+    assert await silent.index([make.received(make.chunked("kafka keeps a log"))]) == []
+    assert await index.count("acme") == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -38,7 +39,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def process(
-    state: Path, kafka: str, embeddings: str, port: int
+    state: Path, kafka: str, embeddings: str, port: int, instance: str = "retrieval"
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a retrieval; it is killed at the end if it has not gone by then."""
     own = {
@@ -48,6 +49,7 @@ async def process(
         "EMBEDDING_SIZE": "3",
         "HEALTH_PORT": str(port),
         "SESSION_TIMEOUT_MS": "2000",
+        "INSTANCE": instance,
     }
     running = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -113,15 +115,6 @@ async def test_what_was_indexed_is_found_after_a_kill(
 ) -> None:
     port = free_port()
     client = Client(kafka_broker, tenant=f"tenant-{uuid4()}")
-    question = ChatTokenized(
-        model="m",
-        query="kafka log",
-        prompt_before="",
-        prompt_after="",
-        prompt_tokens=1,
-        passage_tokens=300,
-        sampling=Sampling(),
-    )
     async with process(tmp_path, f"127.0.0.1:{free_port()}", tei_server.url, port) as retrieval:
         reasons = await waiting_for(port, lambda r: len(r) > 0 and "no broker" in r[-1])
         assert not any("index" in reason for reason in reasons)
@@ -137,12 +130,68 @@ async def test_what_was_indexed_is_found_after_a_kill(
         retrieval.kill()
 
     async with process(tmp_path, kafka_broker, tei_server.url, port) as retrieval:
-        retrieved = await client.ask(CHAT_TOKENIZED, question, CHAT_RETRIEVED)
-        assert isinstance(retrieved, ChatRetrieved)
-        assert [passage.text for passage in retrieved.passages] == ["kafka keeps a log"]
+        await finds_the_document(client)
         retrieval.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             assert await retrieval.wait() == 0
+
+
+async def test_a_second_replica_takes_no_question_before_its_own_index_holds_all_documents(
+    kafka_broker: str, tei_server, make, tmp_path: Path
+) -> None:
+    await ensure_topics(kafka_broker)
+    tenant = f"tenant-{uuid4()}"
+    client = Client(kafka_broker, tenant)
+    first_port, second_port = free_port(), free_port()
+    chunked = make.chunked("kafka keeps a log")
+    async with process(tmp_path, kafka_broker, tei_server.url, first_port) as first:
+        await waiting_for(first_port, lambda r: not r)
+        assert isinstance(await client.ask(DOCUMENTS_CHUNKED, chunked, DOCUMENTS_INDEXED), DocumentIndexed)
+        tei_server.statuses += [503] * 6
+        async with process(tmp_path, kafka_broker, tei_server.url, second_port, "retrieval-2") as second:
+            await waiting_for(second_port, lambda r: any("not indexed yet" in reason for reason in r))
+            await waiting_for(second_port, lambda r: not r)
+            first.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(30):
+                assert await first.wait() == 0
+            await finds_the_document(client)
+            second.kill()
+    assert await count_indexed(kafka_broker, tenant) == 1
+
+    # An index that has gone is made again from the log: its old offsets do not count for the new one.
+    shutil.rmtree(tmp_path / "retrieval-2" / "index")
+    async with process(tmp_path, kafka_broker, tei_server.url, second_port, "retrieval-2"):
+        await waiting_for(second_port, lambda r: not r)
+        await finds_the_document(client)
+
+
+async def finds_the_document(client: Client) -> None:
+    question = ChatTokenized(
+        model="m",
+        query="kafka log",
+        prompt_before="",
+        prompt_after="",
+        prompt_tokens=1,
+        passage_tokens=300,
+        sampling=Sampling(),
+    )
+    retrieved = await client.ask(CHAT_TOKENIZED, question, CHAT_RETRIEVED)
+    assert isinstance(retrieved, ChatRetrieved)
+    assert [passage.text for passage in retrieved.passages] == ["kafka keeps a log"]
+
+
+async def count_indexed(kafka: str, tenant: str) -> int:
+    """Return how often it was said that a document of a tenant is indexed."""
+    partitions = [Partition(DOCUMENTS_INDEXED.name, n) for n in range(DOCUMENTS_INDEXED.partitions)]
+    ends = await open_reader(kafka, partitions, "end")
+    reader = await open_reader(kafka, partitions, "beginning")
+    found = 0
+    while any(reader.position(p) < ends.position(p) for p in partitions):
+        envelopes = [records.envelope_of(record) for record in await reader.poll(0.2)]
+        found += sum(envelope is not None and envelope.tenant == tenant for envelope in envelopes)
+    await ends.close()
+    await reader.close()
+    return found
 
 
 async def test_settings_of_no_use_end_it_at_once_with_code_1(tmp_path: Path) -> None:

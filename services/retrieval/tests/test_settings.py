@@ -11,6 +11,19 @@ from penstock.retrieval.settings import Settings
 def test_the_state_directory_holds_the_index(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_STATE", "somewhere")
     assert Settings().index == Path("somewhere/index")
+    assert Settings().announces
+
+
+def test_each_replica_has_an_index_of_its_own_and_one_announces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_STATE", "somewhere")
+    monkeypatch.setenv("PENSTOCK_INSTANCE", "retrieval-2")
+    assert Settings().index == Path("somewhere/retrieval-2/index")
+    assert not Settings().announces
+    monkeypatch.setenv("PENSTOCK_INSTANCE", "")
+    assert Settings().index == Path("somewhere/index")
+    monkeypatch.setenv("PENSTOCK_INSTANCE", "../elsewhere")
+    with pytest.raises(ValidationError, match="instance"):
+        Settings()
 
 
 @pytest.mark.parametrize("url", ["http://h:1/tei", "tei+http://h:1/tei", "http://h:1/tei/"])

@@ -88,3 +88,12 @@ async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_em
         failed = await first(broker, CHAT_RESPONSES)
     assert isinstance(failed, RequestFailed)
     assert (failed.code, failed.stage) == ("embedding_refused", "retrieval")
+
+
+def test_questions_are_shared_and_each_replica_reads_all_documents(embedder) -> None:
+    first = stages(embedder, MemoryIndex(), Settings())
+    second = stages(embedder, MemoryIndex(), Settings(instance="retrieval-2"))
+    assert [stage.name for stage in first] == ["retrieval", "retrieval-indexer"]
+    assert [stage.name for stage in second] == ["retrieval", "retrieval-2-indexer"]
+    renewed = stages(embedder, MemoryIndex(), Settings(), "5f3a0c11")
+    assert [stage.name for stage in renewed] == ["retrieval", "retrieval-indexer-5f3a0c11"]

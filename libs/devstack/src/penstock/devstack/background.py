@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 from rich.console import Console
 
@@ -18,7 +19,9 @@ _STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
 
 
-def start(state: StateDir, console: Console, timeout: float) -> StackStatus:
+def start(
+    state: StateDir, console: Console, timeout: float, replicas: Mapping[str, int] | None = None
+) -> StackStatus:
     """Starts ``penstock up`` in a session of its own and returns when it is ready.
 
     DevstackError, and nothing left running, if it ends, is not ready in time, or the user presses Ctrl-C.
@@ -27,8 +30,8 @@ def start(state: StateDir, console: Console, timeout: float) -> StackStatus:
     if pid is not None:
         raise DevstackError(f"A stack already runs here (pid {pid}): see `penstock status`")
     with state.fresh_log("supervisor").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "penstock.devstack.cli", "up"],
+        process = subprocess.Popen(  # noqa: S603 this very Python
+            [sys.executable, "-m", "penstock.devstack.cli", "up", *_replicas(replicas or {})],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -40,6 +43,11 @@ def start(state: StateDir, console: Console, timeout: float) -> StackStatus:
     except (DevstackError, KeyboardInterrupt):
         _end(process)
         raise
+
+
+def _replicas(replicas: Mapping[str, int]) -> list[str]:
+    counts = ",".join(f"{service}={count}" for service, count in replicas.items())
+    return ["--replicas", counts] if counts else []
 
 
 def _until_ready(

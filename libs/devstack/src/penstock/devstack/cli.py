@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +15,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from penstock.devstack import background
+from penstock.devstack import background, dlq
 from penstock.devstack.errors import DevstackError
+from penstock.devstack.replicas import GATEWAY, parse_replicas
 from penstock.devstack.screen import make_console, status_table
-from penstock.devstack.settings import StackSettings, read_settings
-from penstock.devstack.state import StackStatus, StateDir
+from penstock.devstack.state import StateDir
+from penstock.devstack.times import parse_time
+from penstock.devstack.where import bootstrap_here, here, running_here
 
 # run, talk and demo import Kafka's client and more: half a second that `status` and `down` do without.
 
@@ -27,6 +31,7 @@ commands = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+commands.add_typer(dlq.commands, name="dlq")
 
 
 def app() -> None:
@@ -40,30 +45,23 @@ def app() -> None:
         sys.exit(130)
 
 
-def _here() -> tuple[StackSettings, StateDir]:
-    settings = read_settings()
-    return settings, StateDir(settings.state_folder())
-
-
-def _running(state: StateDir) -> StackStatus:
-    status = state.read()
-    if status is None:
-        raise DevstackError("No stack runs here: start one with `penstock up`")
-    return status
-
-
 @commands.command()
 def up(
     detach: Annotated[
         bool, typer.Option("--detach", "-d", help="Return when it is ready; stop with down.")
     ] = False,
+    replicas: Annotated[
+        list[str] | None,
+        typer.Option(help="How many processes, for example generation=3,gateway=2; else one of each."),
+    ] = None,
 ) -> None:
     """Start Kafka, the topics and every service, and keep them running."""
-    settings, state = _here()
+    counts = parse_replicas(replicas or [])
+    settings, state = here()
     console = make_console()
     if detach:
-        status = background.start(state, console, settings.ready_timeout)
-        _show_addresses(console, state, status.gateway)
+        status = background.start(state, console, settings.ready_timeout, counts)
+        _show_addresses(console, state, status.gateways)
         return
     from penstock.devstack.run import Running, run_stack
     from penstock.devstack.screen import StackScreen
@@ -71,11 +69,31 @@ def up(
     async def work(running: Running) -> None:
         await running.supervisor.until_ready()
         running.screen.settled()
-        _show_addresses(console, state, running.addresses.gateway)
+        _show_addresses(console, state, list(running.gateways.values()))
         console.print("Ctrl-C stops everything.")
         await asyncio.Event().wait()
 
-    asyncio.run(run_stack(settings, state, StackScreen(console), work))
+    asyncio.run(run_stack(settings, state, StackScreen(console), work, counts))
+
+
+@commands.command()
+def scale(
+    replicas: Annotated[
+        list[str], typer.Argument(metavar="SERVICE=N...", help="For example: generation=3 gateway=2")
+    ],
+) -> None:
+    """Start or stop replicas of services while the stack runs; returns when they are ready."""
+    from penstock.devstack import scaling
+
+    counts = parse_replicas(replicas)
+    settings, state = here()
+    running_here(state)
+    console = make_console()
+    now = scaling.scale(
+        state, counts, lambda text: console.print(f"    {text}", markup=False), settings.ready_timeout
+    )
+    if GATEWAY in counts:
+        _show_addresses(console, state, now.gateways)
 
 
 @commands.command()
@@ -88,7 +106,7 @@ def demo(
     from penstock.devstack.run import Running, run_stack
     from penstock.devstack.screen import StackScreen
 
-    settings, state = _here()
+    settings, state = here()
     console = make_console()
     answered = False
 
@@ -111,7 +129,7 @@ def demo(
 @commands.command()
 def down() -> None:
     """Stop the stack, wherever it was started. Does nothing if none runs."""
-    _, state = _here()
+    _, state = here()
     stopped = background.stop(state)
     make_console().print("Stopped." if stopped else "No stack runs here.")
 
@@ -121,7 +139,7 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
 ) -> None:
     """Show the services. Exit code 0: all ready; 1: not all are, or no stack runs."""
-    _, state = _here()
+    _, state = here()
     now = state.read()
     if as_json:
         sys.stdout.write((msgspec.json.encode(now) if now else b'{"pid":null,"ready":false}').decode() + "\n")
@@ -130,21 +148,21 @@ def status(
     else:
         console = make_console()
         console.print(status_table(now.services))
-        _show_addresses(console, state, now.gateway)
+        _show_addresses(console, state, now.gateways)
     raise typer.Exit(0 if now and now.ready else 1)
 
 
 @commands.command()
 def logs(
     service: Annotated[
-        str, typer.Argument(help="kafka, inference, …, or supervisor; none: all of them.")
+        str, typer.Argument(help="kafka, inference, generation-2, …, or supervisor; none: all of them.")
     ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
 ) -> None:
     """Print the services' logs."""
     from penstock.devstack.logs import print_logs
 
-    _, state = _here()
+    _, state = here()
     print_logs(state.logs, service, sys.stdout, follow=follow)
 
 
@@ -161,8 +179,8 @@ def ask(
     """Ask one question; prints the answer as it arrives, then its citations."""
     from penstock.devstack.talk import ask_aloud, read_key
 
-    _, state = _here()
-    base = (url or _running(state).gateway).rstrip("/").removesuffix("/v1")
+    _, state = here()
+    base = (url or running_here(state).gateway).rstrip("/").removesuffix("/v1")
     secret = read_key(state) if key is None else key
     asyncio.run(ask_aloud(make_console(), base, secret, question, model=model, max_tokens=max_tokens))
 
@@ -177,14 +195,37 @@ def ingest(
     """Bring documents into the index; returns when they can be found."""
     from penstock.devstack.talk import TENANT, ingest_aloud
 
-    _, state = _here()
-    stack = _running(state)
+    _, state = here()
+    stack = running_here(state)
     asyncio.run(ingest_aloud(make_console(), path, stack.kafka, stack.backends, tenant=tenant or TENANT))
 
 
-def _show_addresses(console: Console, state: StateDir, gateway: str) -> None:
+@commands.command()
+def replay(
+    since: Annotated[str, typer.Option(help="From when on: 10m, 2h, 3d ago, or an ISO time.")],
+    until: Annotated[str | None, typer.Option(help="As --since; default: now.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many questions, oldest first.")] = 100,
+    tenant: Annotated[str, typer.Option(help="Only this tenant's.")] = "",
+    show: Annotated[
+        bool, typer.Option("--show", help="The answers' texts, too, with what differs marked.")
+    ] = False,
+) -> None:
+    """Ask recorded questions again and compare the answers. Exit code 1 if one was not completed."""
+    from penstock.devstack.again import replay_aloud
+
+    now_ms = time.time_ns() // 1_000_000
+    since_ms = parse_time(since, now_ms)
+    until_ms = parse_time(until, now_ms) if until else now_ms
+    work = replay_aloud(
+        make_console(), bootstrap_here(), since_ms, until_ms, tenant=tenant, limit=limit, show=show
+    )
+    raise typer.Exit(0 if asyncio.run(work) else 1)
+
+
+def _show_addresses(console: Console, state: StateDir, gateways: Sequence[str]) -> None:
     key = os.path.relpath(state.api_key)
-    console.print(Text(f"\nAPI  {gateway}/v1\nKey  {key}\nLogs {os.path.relpath(state.logs)}"))
+    urls = "\n     ".join(f"{gateway}/v1" for gateway in gateways)
+    console.print(Text(f"\nAPI  {urls}\nKey  {key}\nLogs {os.path.relpath(state.logs)}"))
 
 
 if __name__ == "__main__":

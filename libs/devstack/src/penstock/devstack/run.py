@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import httpx2
 
+from penstock.devstack.scaling import Scaler, Wishes
 from penstock.devstack.screen import StackScreen
 from penstock.devstack.settings import StackSettings
-from penstock.devstack.stack import Addresses, choose_addresses, plan_stack
+from penstock.devstack.stack import Addresses, Plan, choose_addresses
 from penstock.devstack.state import ServiceStatus, StackStatus, StateDir
 from penstock.devstack.supervisor import Supervisor
 from penstock.devstack.topics import create_topics
@@ -21,19 +24,22 @@ class Recorder:
     """Keeps ``stack.json`` true and passes everything on to the user's screen. Implements ``Screen``."""
 
     state: StateDir
-    addresses: Addresses
+    plan: Plan
     screen: StackScreen
 
     def changed(self, services: Sequence[ServiceStatus]) -> None:
         """Writes the file anew, then shows the change."""
+        addresses = self.plan.addresses
+        gateways = self.plan.gateways
         self.state.write(
             StackStatus(
                 pid=os.getpid(),
                 ready=all(service.state == "ready" for service in services),
-                kafka=self.addresses.kafka,
-                gateway=self.addresses.gateway,
-                backends=self.addresses.backends,
-                embeddings=self.addresses.embeddings,
+                kafka=addresses.kafka,
+                gateway=addresses.gateway,
+                gateways=tuple(gateways[s.name] for s in services if s.name in gateways),
+                backends=addresses.backends,
+                embeddings=addresses.embeddings,
                 services=tuple(services),
             )
         )
@@ -50,26 +56,46 @@ class Running:
 
     supervisor: Supervisor
     addresses: Addresses
+    gateways: Mapping[str, str]
+    """Base URLs of the gateway replicas by their names."""
     screen: StackScreen
 
 
 async def run_stack(
-    settings: StackSettings, state: StateDir, screen: StackScreen, work: Callable[[Running], Awaitable[None]]
+    settings: StackSettings,
+    state: StateDir,
+    screen: StackScreen,
+    work: Callable[[Running], Awaitable[None]],
+    replicas: Mapping[str, int] | None = None,
 ) -> None:
     """Starts everything and returns when nothing of it runs any more.
 
-    ``work`` runs beside the services. DevstackError if the stack cannot start or ``work`` fails.
+    ``work`` runs beside the services; ``replicas`` says of which services there are to be more than one.
+    DevstackError if the stack cannot start or ``work`` fails.
     """
     with state.supervising():
+        wishes = Wishes(state.wishes)
+        wishes.clear()
         addresses = choose_addresses(settings)
         # No proxy setting of the user's applies to the stack's own ports.
         async with httpx2.AsyncClient(trust_env=False) as client:
-            specs = plan_stack(addresses, state, client, create_topics)
-            recorder = Recorder(state, addresses, screen)
-            supervisor = Supervisor(specs, recorder)
+            plan = Plan(
+                addresses, state, client, partial(create_topics, retention_hours=settings.retention_hours)
+            )
+            recorder = Recorder(state, plan, screen)
+            supervisor = Supervisor(plan.specs(replicas or {}), recorder)
             recorder.changed(supervisor.statuses())
-            running = Running(supervisor, addresses, screen)
+            running = Running(supervisor, addresses, plan.gateways, screen)
+            scaler = Scaler(supervisor, plan, wishes)
+
+            async def all_work() -> None:
+                scaling = asyncio.create_task(scaler.run(screen.event))
+                try:
+                    await work(running)
+                finally:
+                    scaling.cancel()
+
             try:
-                await supervisor.run(lambda: work(running))
+                await supervisor.run(all_work)
             finally:
                 screen.settled()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from penstock.devstack.errors import DevstackError
@@ -27,6 +28,8 @@ class StackSettings(BaseSettings):
     gateway_host: str = "127.0.0.1"
     gateway_port: int = 8080
     """Port of the REST API; 0 picks a free one."""
+    retention_hours: Annotated[float, Field(gt=0)] = 168
+    """For how long requests and answers are kept."""
     ready_timeout: float = 180.0
     """Seconds after which ``up --detach`` and ``demo`` give a start up."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx2
@@ -16,6 +16,7 @@ from penstock.devstack.jars import class_path, jars_folder
 from penstock.devstack.java import find_java
 from penstock.devstack.network import free_ports, listen_error, preferred_port
 from penstock.devstack.readiness import KafkaProbe, http_probe
+from penstock.devstack.replicas import GATEWAY, STAGES, replica_names, service_of
 from penstock.devstack.root import find_root
 from penstock.devstack.service import ServiceSpec
 from penstock.devstack.settings import StackSettings
@@ -23,7 +24,7 @@ from penstock.devstack.state import StateDir
 
 HOST = "127.0.0.1"
 KAFKA_PORT = 9092
-STAGES = ("tokenization", "retrieval", "generation", "postprocessing")
+_TRIES = 8
 
 
 @dataclass(frozen=True)
@@ -37,19 +38,22 @@ class Addresses:
     embeddings: str
     gateway_host: str
     gateway_port: int
-    health_ports: dict[str, int]
 
     @property
     def gateway(self) -> str:
         """Base URL of the REST API for a client on this machine."""
+        return self.gateway_at(self.gateway_port)
+
+    def gateway_at(self, port: int) -> str:
+        """Base URL of the gateway replica that listens on ``port``."""
         everywhere = self.gateway_host in ("0.0.0.0", "::", "")  # noqa: S104 compared, not bound
         host = HOST if everywhere else self.gateway_host
-        return f"http://[{host}]:{self.gateway_port}" if ":" in host else f"http://{host}:{self.gateway_port}"
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def choose_addresses(settings: StackSettings) -> Addresses:
     """Picks the ports; DevstackError if the gateway's is taken or a setting cannot be read."""
-    gateway_free, inference, *health = free_ports(2 + len(STAGES))
+    gateway_free, inference = free_ports(2)
     port = settings.gateway_port or gateway_free
     if not 0 < port < 65536:
         raise DevstackError(f"PENSTOCK_GATEWAY_PORT is not a port: {port}")
@@ -72,7 +76,6 @@ def choose_addresses(settings: StackSettings) -> Addresses:
         embeddings=settings.embeddings or f"http://{HOST}:{inference}/tei",
         gateway_host=settings.gateway_host,
         gateway_port=port,
-        health_ports=dict(zip(STAGES, health, strict=True)),
     )
 
 
@@ -81,41 +84,61 @@ def _kafka_port(settings: StackSettings) -> int:
     return preferred_port(KAFKA_PORT) if settings.state is None else free_ports(1)[0]
 
 
-def plan_stack(
-    addresses: Addresses, state: StateDir, client: httpx2.AsyncClient, create_topics: Callable[[str], None]
-) -> list[ServiceSpec]:
-    """The processes of the stack in the order in which they are shown. Their logs start afresh."""
-    env = _environment(addresses, state)
-    specs = [_kafka(addresses, state, KafkaProbe(addresses.kafka, create_topics))]
-    if addresses.inference_port is not None:
-        url = f"http://{HOST}:{addresses.inference_port}"
-        specs.append(_service("inference", env, url, state, client, stop_last=True))
-    for name, port in addresses.health_ports.items():
-        own = env | {"PENSTOCK_HEALTH_PORT": str(port)}
-        specs.append(_service(name, own, f"http://{HOST}:{port}", state, client))
-    specs.append(_service("gateway", env, addresses.gateway, state, client))
-    return specs
+@dataclass
+class Plan:
+    """Makes the specs of one stack's processes, also of replicas that are added while it runs.
 
+    ``gateways`` holds the base URLs of the gateway replicas by their names.
+    """
 
-def _service(
-    name: str,
-    env: dict[str, str],
-    url: str,
-    state: StateDir,
-    client: httpx2.AsyncClient,
-    *,
-    stop_last: bool = False,
-) -> ServiceSpec:
-    return ServiceSpec(
-        name=name,
-        command=(
-            str(Path(sys.executable).with_name(f"penstock-{name}")),
-        ),  # its entry point, beside our Python
-        probe=http_probe(client, url),
-        log_file=state.fresh_log(name),
-        env=env,
-        stop_last=stop_last,
-    )
+    addresses: Addresses
+    state: StateDir
+    client: httpx2.AsyncClient
+    create_topics: Callable[[str], None]
+    gateways: dict[str, str] = field(default_factory=dict)
+    _given: set[int] = field(default_factory=set)
+
+    def specs(self, replicas: Mapping[str, int]) -> list[ServiceSpec]:
+        """The processes in the order in which they are shown; services that are not named have one."""
+        addresses = self.addresses
+        specs = [_kafka(addresses, self.state, KafkaProbe(addresses.kafka, self.create_topics))]
+        if addresses.inference_port is not None:
+            own = {"PENSTOCK_INFERENCE_PORT": str(addresses.inference_port)}
+            url = f"http://{HOST}:{addresses.inference_port}"
+            specs.append(self._service("inference", own, url, stop_last=True))
+        for service in (*STAGES, GATEWAY):
+            specs += [self.replica(name) for name in replica_names(service, replicas.get(service, 1))]
+        return specs
+
+    def replica(self, name: str) -> ServiceSpec:
+        """One replica of a stage or of the gateway, on a port of its own. Its log starts afresh."""
+        if service_of(name) == GATEWAY:
+            first = name == GATEWAY
+            port = self.addresses.gateway_port if first else self._new_port(self.addresses.gateway_host)
+            self.gateways[name] = self.addresses.gateway_at(port)
+            return self._service(name, {"PENSTOCK_GATEWAY_PORT": str(port)}, self.gateways[name])
+        port = self._new_port(HOST)
+        return self._service(name, {"PENSTOCK_HEALTH_PORT": str(port)}, f"http://{HOST}:{port}")
+
+    def _new_port(self, host: str) -> int:
+        """A free port that no other process of this stack was given; it may not listen on its own yet."""
+        taken = self._given | {self.addresses.gateway_port, self.addresses.inference_port}
+        for port in free_ports(_TRIES):
+            if port not in taken and listen_error(port, host) is None:
+                self._given.add(port)
+                return port
+        raise DevstackError(f"No free port was found on {host}")
+
+    def _service(self, name: str, own: dict[str, str], url: str, *, stop_last: bool = False) -> ServiceSpec:
+        return ServiceSpec(
+            name=name,
+            # Its entry point, beside our Python.
+            command=(str(Path(sys.executable).with_name(f"penstock-{service_of(name)}")),),
+            probe=http_probe(self.client, url),
+            log_file=self.state.fresh_log(name),
+            env=_environment(self.addresses, self.state) | {"PENSTOCK_INSTANCE": name} | own,
+            stop_last=stop_last,
+        )
 
 
 def _kafka(addresses: Addresses, state: StateDir, probe: KafkaProbe) -> ServiceSpec:
@@ -138,14 +161,11 @@ def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
         "PENSTOCK_EMBEDDINGS": addresses.embeddings,
         "PENSTOCK_MODEL_CACHE": os.environ.get("PENSTOCK_MODEL_CACHE") or str(state.folder / "models"),
         "PENSTOCK_GATEWAY_HOST": addresses.gateway_host,
-        "PENSTOCK_GATEWAY_PORT": str(addresses.gateway_port),
         "PYTHONUNBUFFERED": "1",
     }
     if addresses.kafka_is_ours:
         # Our broker allows it: a killed replica's partitions move after two seconds. A foreign one may not.
         env["PENSTOCK_SESSION_TIMEOUT_MS"] = os.environ.get("PENSTOCK_SESSION_TIMEOUT_MS") or "2000"
-    if addresses.inference_port is not None:
-        env["PENSTOCK_INFERENCE_PORT"] = str(addresses.inference_port)
     return env
 
 

@@ -38,6 +38,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     kafka: str
     gateway: str
+    gateways: tuple[str, ...] = ()
+    """Base URLs of all gateway replicas; ``gateway`` is the first."""
     backends: str
     embeddings: str
     services: tuple[ServiceStatus, ...] = ()
@@ -57,6 +59,7 @@ class StateDir:
         self.pid_file = folder / "supervisor.pid"
         self.stack_file = folder / "stack.json"
         self.api_key = folder / "api-key"
+        self.wishes = folder / "wishes"
 
     def log_file(self, name: str) -> Path:
         """The log of one service, or of the ``supervisor``."""

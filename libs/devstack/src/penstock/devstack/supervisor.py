@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from penstock.devstack.errors import DevstackError
+from penstock.devstack.replicas import service_of
 from penstock.devstack.service import Service, ServiceSpec
 from penstock.devstack.state import GIVE_UP_AFTER, ServiceStatus, last_line
 
@@ -35,7 +36,9 @@ class Supervisor:
         self._changed = asyncio.Event()
         self._stop = asyncio.Event()
         self._signals = 0
-        self.services = [Service(spec, self._on_change, screen.event) for spec in specs]
+        self._lives: dict[str, asyncio.Task[None]] = {}
+        self._broken: asyncio.Future[None] | None = None
+        self.services = [self._service(spec) for spec in specs]
 
     @property
     def ready(self) -> bool:
@@ -63,18 +66,47 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.add_signal_handler(number, self.stop)
-        lives = [asyncio.create_task(service.run()) for service in self.services]
+        self._broken = loop.create_future()
+        for service in self.services:
+            self._begin(service)
         stopped = asyncio.create_task(_until(self._stop))
         worker = asyncio.create_task(_call(work)) if work is not None else stopped
         try:
-            await self._until_the_end({stopped, worker, *lives})
+            await self._until_the_end({stopped, worker, self._broken})
         finally:
+            self._stop.set()
             for task in (stopped, worker):
                 task.cancel()
             await asyncio.wait({stopped, worker})
-            await self._shut_down(lives)
+            await self._shut_down()
             for number in _SIGNALS:
                 loop.remove_signal_handler(number)
+
+    def add(self, specs: Sequence[ServiceSpec]) -> None:
+        """Starts more services while the others run; each is shown after its replicas."""
+        if self._stop.is_set():
+            return
+        for spec in specs:
+            service = self._service(spec)
+            names = [service_of(other.spec.name) for other in self.services]
+            same = [at for at, name in enumerate(names) if name == service_of(spec.name)]
+            self.services.insert(same[-1] + 1 if same else len(names), service)
+            self._begin(service)
+        self._on_change()
+
+    async def remove(self, names: Collection[str]) -> None:
+        """Stops services while the others go on: SIGTERM, the grace, SIGKILL; returns when they are gone."""
+        leaving = [service for service in self.services if service.spec.name in names]
+        for service in leaving:
+            service.stop()
+        lives = [self._lives[service.spec.name] for service in leaving]
+        if lives:
+            await asyncio.wait(lives, timeout=self._grace)
+            await self._end(leaving)
+        self.services = [service for service in self.services if service not in leaving]
+        for service in leaving:
+            self._lives.pop(service.spec.name, None)
+        self._on_change()
 
     async def until_ready(self, within: float | None = None) -> None:
         """Returns when every service is ready.
@@ -92,7 +124,22 @@ class Supervisor:
             late = [_late(status) for status in self.statuses() if status.state != "ready"]
             raise DevstackError(f"Not ready after {within:g} s: {'; '.join(late)}") from None
 
-    async def _until_the_end(self, tasks: set[asyncio.Task[None]]) -> None:
+    def _service(self, spec: ServiceSpec) -> Service:
+        return Service(spec, self._on_change, self._screen.event)
+
+    def _begin(self, service: Service) -> None:
+        life = asyncio.create_task(service.run())
+        self._lives[service.spec.name] = life
+        life.add_done_callback(self._ended)
+
+    def _ended(self, life: asyncio.Task[None]) -> None:
+        """A life ends when it is told to; an error in it ends the stack."""
+        if life.cancelled() or self._broken is None or self._broken.done():
+            return
+        if (error := life.exception()) is not None:
+            self._broken.set_exception(error)
+
+    async def _until_the_end(self, tasks: set[asyncio.Future[None]]) -> None:
         pending = tasks
         while not self._stop.is_set():
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -107,18 +154,22 @@ class Supervisor:
                     f" {last_line(service.spec.log_file)} (see {service.spec.log_file})"
                 )
 
-    async def _shut_down(self, lives: list[asyncio.Task[None]]) -> None:
-        pairs = list(zip(self.services, lives, strict=True))
+    async def _shut_down(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._grace
         for last in (False, True):
-            wave = [(service, life) for service, life in pairs if service.spec.stop_last is last]
-            for service, _ in wave:
+            wave = [service for service in self.services if service.spec.stop_last is last]
+            for service in wave:
                 service.stop()
             if wave:
                 # The last wave gets two seconds even if the first has used up the grace.
                 left = max(2.0 if last else 0.0, deadline - asyncio.get_running_loop().time())
-                await asyncio.wait([life for _, life in wave], timeout=left)
-        for service, life in pairs:
+                await asyncio.wait([self._lives[service.spec.name] for service in wave], timeout=left)
+        await self._end(self.services)
+
+    async def _end(self, services: Sequence[Service]) -> None:
+        """Kills what has not ended by itself."""
+        lives = [self._lives[service.spec.name] for service in services]
+        for service, life in zip(services, lives, strict=True):
             if not life.done():
                 self._screen.event(f"{service.spec.name} did not end within {self._grace:g} s: killed")
             service.kill()

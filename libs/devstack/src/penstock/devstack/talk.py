@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from penstock.devstack.ask import Citation, Question, Text, ask, first_model, is
 from penstock.devstack.documents import Document, Skipped, find_documents
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.ingest import Progress, ingest
+from penstock.devstack.plain import plain
 from penstock.devstack.state import StateDir
 from penstock.devstack.tokens import Tokenizer, tgi_url
 
@@ -48,11 +48,6 @@ async def ask_aloud(
         for citation in part.citations:
             console.print(_shown(citation))
     return model
-
-
-def plain(text: str) -> str:
-    """The text without what could steer a terminal; documents and models may hold anything."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf"))
 
 
 def _shown(citation: Citation) -> Styled:

@@ -9,9 +9,9 @@ from penstock.streaming.admin import ensure_topics
 from penstock.streaming.ports import BrokerError
 
 
-def create_topics(bootstrap: str) -> None:
+def create_topics(bootstrap: str, retention_hours: float | None = None) -> None:
     """Blocks until every topic stands; DevstackError says why one does not."""
     try:
-        asyncio.run(ensure_topics(bootstrap))
+        asyncio.run(ensure_topics(bootstrap, retention_hours=retention_hours))
     except BrokerError as error:
         raise DevstackError(str(error)) from error

@@ -244,6 +244,12 @@ class ClientJoined(Event, frozen=True, kw_only=True):
     connection: Name
 
 
+class GatewayStarted(Event, frozen=True, kw_only=True):
+    """chat.cancellations: the gateway named in the subject is there, with no clients yet."""
+
+    TYPE: ClassVar[str] = "penstock.gateway.started.v1"
+
+
 class UsageRecorded(Event, frozen=True, kw_only=True):
     """usage.recorded: what one finished request cost, for the tenant in the envelope."""
 
@@ -252,3 +258,44 @@ class UsageRecorded(Event, frozen=True, kw_only=True):
     request_id: Name
     model: Name
     usage: Usage
+
+
+class Seen(Part, frozen=True, kw_only=True):
+    """What became of one request: its answer's size and speed, without its text.
+
+    Times are milliseconds from the request to the first text and to the end, None if there was none.
+    """
+
+    request_id: Name
+    outcome: Literal["completed", "failed", "cancelled", "missing"]
+    length: Count
+    completion_tokens: Count
+    first_text_ms: Count | None = None
+    whole_ms: Count | None = None
+
+
+class Place(Part, frozen=True, kw_only=True):
+    """The place in a document that a citation names, in characters."""
+
+    document_id: Name
+    start: Count
+    end: Count
+
+
+class AnswerCompared(Event, frozen=True, kw_only=True):
+    """chat.replays: a recorded request, asked again, and how its answers differ.
+
+    `equal` means the same outcome and the same text; `first_difference` is the first character at which the
+    texts differ, None if they do not. Places `added` are cited only by the answer after, those `removed` only
+    by the one before.
+    """
+
+    TYPE: ClassVar[str] = "penstock.answer.compared.v1"
+
+    model: Name
+    before: Seen
+    after: Seen
+    equal: bool
+    first_difference: Count | None = None
+    added: tuple[Place, ...] = ()
+    removed: tuple[Place, ...] = ()

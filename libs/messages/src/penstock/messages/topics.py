@@ -60,8 +60,9 @@ CHAT_RESPONSES = Topic(
     reply=True,
 )
 CHAT_CANCELLATIONS = Topic(
-    "chat.cancellations", 1, (chat.CancelRequested, chat.ClientLeft, chat.ClientJoined)
+    "chat.cancellations", 1, (chat.CancelRequested, chat.ClientLeft, chat.ClientJoined, chat.GatewayStarted)
 )
+CHAT_REPLAYS = Topic("chat.replays", 1, (chat.AnswerCompared,))
 DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,))
 DOCUMENTS_DELETED = Topic("documents.deleted", 4, (documents.DocumentDeleted,))
 DOCUMENTS_INDEXED = Topic("documents.indexed", 4, (documents.DocumentIndexed,))
@@ -74,6 +75,7 @@ TOPICS = (
     CHAT_GENERATED,
     CHAT_RESPONSES,
     CHAT_CANCELLATIONS,
+    CHAT_REPLAYS,
     DOCUMENTS_CHUNKED,
     DOCUMENTS_DELETED,
     DOCUMENTS_INDEXED,

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,7 @@ from kafka.admin import ConfigResource
 
 from penstock.messages.topics import TOPICS, Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
-from penstock.streaming.ports import BrokerError
+from penstock.streaming.ports import BrokerError, Partition
 
 _CONNECT_MS = 5_000
 _HOUR_MS = 3_600_000
@@ -24,8 +24,8 @@ async def ensure_topics(
     """Create the topics and dead-letter topics that are missing, and return their names.
 
     `retention_hours` is for how long requests and answers are kept (topics `chat.*`), also in topics that
-    stand already; None leaves that to the broker. Raises BrokerError if no broker answers, or if a topic
-    stands with another number of partitions.
+    stand already; None leaves that to the broker. Documents are kept for good. Raises BrokerError if no
+    broker answers, or if a topic stands with another number of partitions.
     """
     return await asyncio.to_thread(_ensure, bootstrap, topics, retention_hours)
 
@@ -33,6 +33,27 @@ async def ensure_topics(
 async def missing_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
     """Return the names of topics that do not stand yet. Raises BrokerError if no broker answers."""
     return await asyncio.to_thread(_missing, bootstrap, topics)
+
+
+async def delete_before(bootstrap: str, offsets: Mapping[Partition, int]) -> None:
+    """Delete the records before these offsets. Raises BrokerError."""
+    await asyncio.to_thread(_delete_before, bootstrap, offsets)
+
+
+async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
+    """Return the offsets that a consumer group has committed. Raises BrokerError."""
+    return await asyncio.to_thread(_committed, bootstrap, group)
+
+
+def _delete_before(bootstrap: str, offsets: Mapping[Partition, int]) -> None:
+    with _admin(bootstrap) as admin:
+        admin.delete_records({kafka.TopicPartition(*p): offset for p, offset in offsets.items()})
+
+
+def _committed(bootstrap: str, group: str) -> dict[Partition, int]:
+    with _admin(bootstrap) as admin:
+        found = admin.list_group_offsets(group).get(group, {})
+    return {Partition(tp.topic, tp.partition): position.offset for tp, position in found.items()}
 
 
 def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | None) -> list[str]:
@@ -62,6 +83,8 @@ def _configs(name: str, retention_hours: float | None) -> dict[str, str]:
 
 
 def _retention(name: str, hours: float | None) -> dict[str, str]:
+    if name.startswith("documents."):
+        return {"retention.ms": "-1"}  # an index that is made anew reads them all
     if hours is None or not name.startswith("chat."):
         return {}
     # Kafka drops whole segments only, and never the one being written.

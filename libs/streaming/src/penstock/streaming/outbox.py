@@ -72,7 +72,7 @@ class Outbox:
             await self._producer.send(topic.dlq, record.key, record.value, headers, 0)
         except RecordTooLarge:
             headers.append(("dlq_body", b"left out: too large"))
-            await self._producer.send(topic.dlq, record.key, None, headers, 0)
+            await self._producer.send(topic.dlq, record.key, b"", headers, 0)
 
     def _epitaph(self, record: Record, error: str) -> Headers:
         return [

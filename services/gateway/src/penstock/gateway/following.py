@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from penstock.gateway.domain.answer import Answer, Told
+from penstock.gateway.domain.asked import Asked
 from penstock.gateway.domain.errors import ApiError
 from penstock.messages.event import Event
 
@@ -12,11 +13,16 @@ from penstock.messages.event import Event
 class Follower:
     """One HTTP response that shows an answer, at its own pace: the answer itself is kept once, for all."""
 
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
+    def __init__(self, subject: "Subject") -> None:
+        self.subject = subject
         self.gone = False
         self._woken = False
         self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def answer(self) -> Answer:
+        """The answer so far. Recalling replaces it; from then on it stays the same object."""
+        return self.subject.answer
 
     def wake(self) -> None:
         """Let `news` return; many calls before that count as one."""
@@ -40,14 +46,28 @@ class Follower:
         self._woken = False
 
 
-class _Subject:
-    """One request that is under way."""
+class Subject:
+    """One request that somebody follows.
 
-    def __init__(self, answer: Answer) -> None:
+    It is `live` once its answer holds all that the log said up to the place of the live reader, so that live
+    events go on from there. A new question's is so from the start; another's is when it has been recalled.
+    """
+
+    def __init__(self, asked: Asked, answer: Answer, live: bool) -> None:
+        self.asked = asked
         self.answer = answer
+        self.live = live
         self.followers: set[Follower] = set()
+        self.recalling: asyncio.Task[None] | None = None
+
+    def adopt(self, answer: Answer) -> None:
+        """Go on live from an answer that was read from the log, all of it up to now."""
+        self.answer = answer
+        self.live = True
+        self.wake()
 
     def wake(self) -> None:
+        """Tell all followers that there are news."""
         for follower in self.followers:
             follower.wake()
 
@@ -57,7 +77,7 @@ class Following:
 
     def __init__(self, max_answer_chars: int) -> None:
         self._max_chars = max_answer_chars
-        self._subjects: dict[str, _Subject] = {}
+        self._subjects: dict[str, Subject] = {}
 
     def __len__(self) -> int:
         return len(self._subjects)
@@ -65,13 +85,25 @@ class Following:
     def __contains__(self, request_id: str) -> bool:
         return request_id in self._subjects
 
+    def new_answer(self) -> Answer:
+        """Return an answer of which nothing is known."""
+        return Answer(self._max_chars)
+
+    def asked(self, request_id: str) -> Asked | None:
+        """Return what was asked in a request that somebody follows, else None."""
+        subject = self._subjects.get(request_id)
+        return subject.asked if subject else None
+
     @contextmanager
-    def follow(self, request_id: str) -> Iterator[Follower]:
-        """Take part in the answer to a request; its state goes when the last follower has left."""
+    def follow(self, request_id: str, asked: Asked, live: bool = True) -> Iterator[Follower]:
+        """Take part in the answer to a request; its state goes when the last follower has left.
+
+        `live` says that nothing of it can be in the log yet; it has no effect if it is followed already.
+        """
         subject = self._subjects.get(request_id)
         if subject is None:
-            subject = self._subjects[request_id] = _Subject(Answer(self._max_chars))
-        follower = Follower(subject.answer)
+            subject = self._subjects[request_id] = Subject(asked, self.new_answer(), live)
+        follower = Follower(subject)
         subject.followers.add(follower)
         try:
             yield follower
@@ -79,13 +111,16 @@ class Following:
             subject.followers.remove(follower)
             if not subject.followers:
                 del self._subjects[request_id]
+                if subject.recalling is not None:
+                    subject.recalling.cancel()
 
-    def tell(self, request_id: str, epoch: int, event: Event) -> Told:
-        """Pass on what the log says about a request."""
+    def tell(self, request_id: str, event: Event) -> Told:
+        """Pass on what the log says live about a request."""
         subject = self._subjects.get(request_id)
-        if subject is None:
+        if subject is None or not subject.live:
+            # What comes live before the history was read is in the history, too.
             return Told.NOTHING
-        told = subject.answer.tell(epoch, event)
+        told = subject.answer.tell(event)
         if told is Told.NEWS:
             subject.wake()
         return told

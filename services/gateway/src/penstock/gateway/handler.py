@@ -10,6 +10,7 @@ import structlog
 from opentelemetry.trace import Span
 
 from penstock.gateway.domain import errors
+from penstock.gateway.domain.asked import Asked
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.following import Follower, Following
 from penstock.messages import ids
@@ -21,6 +22,7 @@ from penstock.streaming.ports import BrokerError, Producer, RecordTooLarge
 from penstock.streaming.tracing import Spans, fail, traceparent
 
 SOURCE = "/penstock/gateway"
+_NEW_MS = 30_000
 log = structlog.get_logger(__name__)
 
 
@@ -59,27 +61,48 @@ class Exchange:
         """Return the id of a new request: it names our home partition, where its answer will arrive."""
         return ids.new_request_id(self._home, self._now_ms())
 
+    def age_ms(self, request_id: str) -> int:
+        """Return how old a request is by this clock."""
+        return self._now_ms() - ids.created_ms(request_id)
+
     @contextmanager
-    def follow(self, request_id: str) -> Iterator[Follower]:
+    def follow(self, request_id: str, asked: Asked) -> Iterator[Follower]:
         """Follow the answer to a question that is about to be sent, until the block ends.
 
         The answer has an end at the latest after the request's deadline and grace.
         """
+        with self._following.follow(request_id, asked) as follower, self.limited(request_id):
+            yield follower
+
+    @contextmanager
+    def limited(self, request_id: str, slack_ms: int = 0) -> Iterator[None]:
+        """End the answer to a request when its time is up, while the block runs.
+
+        For a request of another gateway its clock may be `slack_ms` ahead or behind: a lost answer is waited
+        for anew, unless it is too old by any clock.
+        """
         limits = self._limits
-        with self._following.follow(request_id) as follower:
-            timer = asyncio.get_running_loop().call_later(
-                limits.timeout_s + limits.grace_s,
-                self._following.fail,
-                request_id,
-                errors.timed_out(limits.timeout_s),
-            )
-            try:
-                yield follower
-            finally:
-                timer.cancel()
+        late_s = limits.timeout_s + limits.grace_s
+        left_s = min(late_s, late_s - (self.age_ms(request_id) - slack_ms) / 1000)
+        error = errors.timed_out(limits.timeout_s)
+        if left_s <= 0:
+            self._following.fail(request_id, error)
+        timer = asyncio.get_running_loop().call_later(left_s, self._following.fail, request_id, error)
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def withdraw(self, request_id: str, error: ApiError) -> None:
+        """Tell all who follow a question already that it was not accepted."""
+        self._following.fail(request_id, error)
 
     async def send(self, request_id: str, tenant: str, question: ChatRequested, parent: Span) -> None:
-        """Write a question to the log, and wait until it is safe there. Raises ApiError if it is not."""
+        """Write a question to the log, and wait until it is safe there. Raises ApiError if it is not.
+
+        Written again under the same id, perhaps by another gateway, it is the same request: generation takes
+        the first one only.
+        """
         producer = self.producer
         if producer is None:
             raise errors.not_ready(["kafka: not connected"])
@@ -98,17 +121,23 @@ class Exchange:
             span.end()
 
     def _envelope(self, request_id: str, tenant: str) -> Envelope:
-        created_ms = ids.created_ms(request_id)
         return Envelope(
             id=derived_id(request_id, SOURCE, 0),
             type=ChatRequested.TYPE,
             source=SOURCE,
-            time_ms=created_ms,
+            time_ms=ids.created_ms(request_id),
             subject=request_id,
             tenant=tenant,
-            reply_partition=self._home,
-            deadline_ms=created_ms + round(self._limits.timeout_s * 1000),
+            reply_partition=ids.reply_partition(request_id),
+            deadline_ms=self._deadline_ms(request_id),
         )
+
+    def _deadline_ms(self, request_id: str) -> int:
+        """Count from the id's own time, except for a question that is written by another gateway, or late."""
+        created_ms, now_ms = ids.created_ms(request_id), self._now_ms()
+        timeout_ms = round(self._limits.timeout_s * 1000)
+        is_new = ids.reply_partition(request_id) == self._home and now_ms - created_ms < _NEW_MS
+        return (created_ms if is_new else now_ms) + timeout_ms
 
 
 def _not_written(error: BrokerError | TimeoutError) -> ApiError:

@@ -1,6 +1,12 @@
-"""The gateway's side of the log: connect, read the home partition, go on after the broker was away."""
+"""The gateway's side of the log: connect, read the home partition, go on after the broker was away.
+
+Other partitions are read as well while somebody follows an answer there that another gateway asked for.
+"""
 
 import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from zlib import crc32
 
 import structlog
@@ -12,10 +18,13 @@ from penstock.gateway.ports import Log
 from penstock.messages.event import InvalidEvent
 from penstock.messages.topics import CHAT_RESPONSES
 from penstock.streaming import records
-from penstock.streaming.ports import BrokerError, Producer, Reader, Record
+from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record
 from penstock.telemetry.readiness import Readiness
 
-POLL_S = 1.0
+POLL_S = 0.2
+"""Only between polls can the reader take another partition."""
+LINGER_S = 30.0
+"""So long a foreign partition is still read after the last who needed it: clients come in crowds."""
 log = structlog.get_logger(__name__)
 
 
@@ -44,6 +53,28 @@ class Home:
         self._retry_s = retry_s
         self._producer: Producer | None = None
         self._reader: Reader | None = None
+        self._needed: Counter[int] = Counter({partition: 1})
+        self._left_at: dict[int, float] = {}
+        self._read: set[int] = set()
+        self._arrived = asyncio.Condition()
+
+    @asynccontextmanager
+    async def reading(self, partition: int) -> AsyncIterator[None]:
+        """Have a partition of chat.responses read while the block runs; it begins when that is so."""
+        self._needed[partition] += 1
+        try:
+            async with self._arrived:
+                await self._arrived.wait_for(lambda: partition in self._read)
+            yield
+        finally:
+            self._needed[partition] -= 1
+            self._left_at[partition] = asyncio.get_running_loop().time()
+
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset up to which records were passed on; None: this partition is not read."""
+        if partition.topic != CHAT_RESPONSES.name or partition.number not in self._read:
+            return None
+        return None if self._reader is None else self._reader.position(partition)
 
     async def run(self) -> None:
         """Connect, then read for ever."""
@@ -52,6 +83,7 @@ class Home:
         reader = await self._connect()
         while True:
             try:
+                await self._choose(reader)
                 polled = await reader.poll(POLL_S)
             except BrokerError as error:
                 await self._away(error)
@@ -91,11 +123,28 @@ class Home:
             return None
         self._producer = self._producer or await self._source.open_producer()
         # The reader's place is fixed before the first question can be sent, so no answer comes too early.
-        self._reader = reader = await self._source.open_reader(self._partition)
+        reader = self._reader or await self._source.open_reader()
+        self._reader = reader
+        await self._choose(reader)
         self._exchange.producer = self._producer
         self._readiness.ready("topics")
         log.info("connected_to_the_log", topic=CHAT_RESPONSES.name, partition=self._partition)
         return reader
+
+    async def _choose(self, reader: Reader) -> None:
+        """Read what is needed, from now on, and no more what nobody has needed for a while."""
+        missing = [n for n, needed in self._needed.items() if needed and n not in self._read]
+        if missing:
+            await reader.read({Partition(CHAT_RESPONSES.name, n): "end" for n in missing})
+            self._read.update(missing)
+            async with self._arrived:
+                self._arrived.notify_all()
+        if len(self._read) > 1:
+            before = asyncio.get_running_loop().time() - LINGER_S
+            idle = [n for n in self._read if not self._needed[n] and self._left_at[n] < before]
+            if idle:
+                self._read.difference_update(idle)
+                await reader.leave([Partition(CHAT_RESPONSES.name, n) for n in idle])
 
     async def _away(self, error: BrokerError) -> None:
         log.warning("the_log_is_away", reason=str(error))
@@ -111,7 +160,7 @@ class Home:
         except InvalidEvent as error:
             log.warning("record_is_no_event", request_id=request_id, offset=record.offset, reason=str(error))
             return
-        told = self._following.tell(request_id, received.envelope.epoch, received.event)
+        told = self._following.tell(request_id, received.event)
         if told in (Told.GAP, Told.UNEXPECTED):
             log.error(
                 "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value

@@ -1,6 +1,6 @@
 """What the gateway needs of the world."""
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from penstock.gateway.domain.keys import KeyRecord
 from penstock.streaming.ports import Producer, Reader
@@ -30,6 +30,29 @@ class Accounts(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+
+
+class Claim(NamedTuple):
+    """What an idempotency key stands for: the request that came first, by the fingerprint of its body."""
+
+    request_id: str
+    fingerprint: str
+
+
+class IdempotencyKeys(Protocol):
+    """Which request a tenant's key stands for. Keys are forgotten after a day. All raise AccountsAway."""
+
+    async def claim(self, tenant: str, key: str, mine: Claim) -> Claim:
+        """Let the key stand for `mine`, unless it stands for another one; return what it stands for."""
+
+    async def replace(self, tenant: str, key: str, old_id: str, new_id: str) -> bool:
+        """Let the key stand for `new_id` if it still stands for `old_id`, and return whether it did."""
+
+    async def release(self, tenant: str, key: str, request_id: str) -> None:
+        """Forget the key if it stands for this request."""
+
+    async def forget_old(self) -> int:
+        """Forget keys older than a day; return how many there were."""
 
 
 class KeyStore(Protocol):
@@ -74,5 +97,5 @@ class Log(Protocol):
     async def open_producer(self) -> Producer:
         """Connect a producer."""
 
-    async def open_reader(self, partition: int) -> Reader:
-        """Read this partition of chat.responses from its end, which is fixed on return."""
+    async def open_reader(self) -> Reader:
+        """Connect a reader, of no partition yet."""

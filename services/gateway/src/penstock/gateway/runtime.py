@@ -19,34 +19,50 @@ from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.http.app import create_app
 from penstock.gateway.adapters.http.edge import Edge
 from penstock.gateway.adapters.http.service import HttpLimits, Service
+from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.adapters.keyfile import KeyFile
 from penstock.gateway.adapters.log import KafkaLog
 from penstock.gateway.adapters.tgi import TgiBackend
+from penstock.gateway.asking import Asking
+from penstock.gateway.budget import Budget
 from penstock.gateway.domain.errors import shutting_down
 from penstock.gateway.following import Following
 from penstock.gateway.handler import Exchange, Limits
+from penstock.gateway.history import History
 from penstock.gateway.home import Home, home_partition
 from penstock.gateway.models import Models
-from penstock.gateway.ports import Accounts, Log
+from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log
+from penstock.gateway.presence import Presence
+from penstock.gateway.recall import RecallLimits, Recalls
 from penstock.gateway.settings import Settings
+from penstock.streaming.clock import BrokerClock, unix_ms
 from penstock.streaming.tracing import Spans
 from penstock.streaming.worker import stop_on_signals
 from penstock.telemetry.readiness import Readiness
 
 KEEP_CONNECTION_S = 75
+FORGET_EVERY_S = 600.0
 log = structlog.get_logger(__name__)
 
 
 class Gateway:
-    """One gateway; nothing is opened before `run`."""
+    """One gateway; nothing is opened before `run`. `now_ms` gives Unix milliseconds."""
 
-    def __init__(self, settings: Settings, source: Log, client: httpx2.AsyncClient) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        source: Log,
+        client: httpx2.AsyncClient,
+        now_ms: Callable[[], int] = unix_ms,
+    ) -> None:
         tracer = trace.get_tracer("penstock.gateway")
         partition = home_partition(settings.instance)
         self.settings = settings
         self.readiness = Readiness("accounts", "kafka", "topics", "backends")
         self.following = Following(settings.max_answer_chars)
-        self.accounts: Accounts = SqlAccounts(settings.accounts_url())
+        database = SqlAccounts(settings.accounts_url())
+        self.accounts: Accounts = database
+        self.keys: IdempotencyKeys = SqlIdempotencyKeys(database.transaction)
         self.models = Models(
             settings.models,
             [TgiBackend(backend.url, client) for backend in settings.backends],
@@ -56,12 +72,27 @@ class Gateway:
             self.following,
             partition,
             Limits(settings.request_timeout_s, settings.request_grace_s, settings.ack_timeout_s),
-            lambda: time.time_ns() // 1_000_000,
+            now_ms,
             Spans(tracer, "gateway"),
         )
         self.home = Home(source, partition, self.following, self.exchange, self.readiness)
+        self.history = History(source, self.home)
+        self.recalls = Recalls(
+            self.following,
+            self.history,
+            self.home,
+            RecallLimits(
+                round((settings.request_timeout_s + settings.request_grace_s) * 1000),
+                round(settings.retention_hours * 3_600_000),
+            ),
+            now_ms,
+            Budget(settings.max_recalls, "Too many earlier requests are being read. Try again in a moment."),
+        )
+        presence = Presence(lambda: self.exchange.producer, now_ms, settings.ack_timeout_s)
         self.service = Service(
             self.exchange,
+            Asking(self.exchange, self.recalls, presence, self.keys),
+            presence,
             self.models,
             Access(self.accounts, time.monotonic, settings.key_cache_s),
             self.readiness,
@@ -72,6 +103,7 @@ class Gateway:
                 settings.max_open_requests,
                 settings.body_timeout_s,
                 settings.keep_alive_s,
+                settings.disconnect_grace_s,
             ),
         )
 
@@ -105,14 +137,25 @@ class Gateway:
                     tasks.create_task(prepare(self.accounts, store, self.readiness, announce)),
                     tasks.create_task(self.models.run(self.readiness)),
                     tasks.create_task(self.home.run()),
+                    tasks.create_task(self.history.run()),
+                    tasks.create_task(self._forget_old_keys()),
                     tasks.create_task(self._drain(server, stop)),
                 ]
                 await server.serve([listener])
                 for task in background:
                     task.cancel()
         finally:
+            await self.history.close()
             await self.home.close()
             await self.accounts.close()
+
+    async def _forget_old_keys(self) -> None:
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            try:
+                log.info("old_keys_forgotten", count=await self.keys.forget_old())
+            except AccountsAway as error:
+                log.warning("old_keys_not_forgotten", reason=str(error))
 
     async def _drain(self, server: uvicorn.Server, stop: asyncio.Event) -> None:
         """Take no more requests after `stop`, and cut what is still open `drain_s` later."""
@@ -155,7 +198,9 @@ async def serve(settings: Settings) -> None:
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
     async with httpx2.AsyncClient(trust_env=False) as client:
-        gateway = Gateway(settings, KafkaLog(settings.kafka), client)
+        clock = BrokerClock()
+        source = KafkaLog(settings.kafka, settings.instance, clock)
+        gateway = Gateway(settings, source, client, clock)
         log.info("listening", url=f"http://{host}:{port}", instance=settings.instance)
         await gateway.run(listener, _announce(settings), stop_on_signals())
 

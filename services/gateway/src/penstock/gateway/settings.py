@@ -55,12 +55,18 @@ class Settings(BaseSettings):
     """For how long a request's body may take to arrive."""
     send_timeout_s: Seconds = 60
     """For how long a client may take nothing before its connection is dropped."""
+    disconnect_grace_s: Annotated[float, Field(ge=0, le=3600)] = 10
+    """For how long a client that has gone is waited for, unless its request says otherwise."""
+    retention_hours: Annotated[float, Field(gt=0)] = 168
+    """How old a request may be whose answer is still looked for in the log."""
     drain_s: Seconds = 5
     """For how long open answers may go on after SIGTERM."""
     max_body_bytes: Annotated[int, Field(gt=0)] = 1 << 20
     max_buffered_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     """Bodies that are being received, together."""
     max_open_requests: Annotated[int, Field(gt=0)] = 1024
+    max_recalls: Annotated[int, Field(gt=0)] = 2048
+    """Requests that are being looked for in the log, together."""
     max_answer_chars: Annotated[int, Field(gt=0)] = 1 << 18
 
     def accounts_url(self) -> str:

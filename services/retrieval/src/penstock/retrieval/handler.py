@@ -49,11 +49,15 @@ class Retriever:
 
 
 class Indexer:
-    """Answers documents.chunked and documents.deleted: keeps the index at each document's last version."""
+    """Answers documents.chunked and documents.deleted: keeps the index at each document's last version.
 
-    def __init__(self, embedder: Embedder, index: Index) -> None:
+    With `announces` False it keeps silent: of several replicas one tells that a document is indexed.
+    """
+
+    def __init__(self, embedder: Embedder, index: Index, *, announces: bool = True) -> None:
         self._embedder = embedder
         self._index = index
+        self._announces = announces
 
     async def index(self, batch: Sequence[Received[Event]]) -> list[Caused]:
         """Bring the index to where the batch leads, and say what is searchable of each part.
@@ -74,7 +78,7 @@ class Indexer:
                 done = _indexed(event, part=event.part, chunks=chunks)
             caused.append(Caused(received, Outgoing(DOCUMENTS_INDEXED, done)))
         await self._index.flush()
-        return caused
+        return caused if self._announces else []
 
     async def _heads(
         self, events: Sequence[tuple[Received[Event], DocumentChunked | DocumentDeleted]]

@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from penstock.streaming.worker import WorkerSettings
+
+FIRST = "retrieval"
 
 
 def _http_url(url: str) -> str:
@@ -25,7 +27,21 @@ class Settings(WorkerSettings):
     retrieval_concurrency: int = Field(default=64, ge=1)
     """How many questions are searched for at once."""
 
+    instance: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"),
+        BeforeValidator(lambda name: name or FIRST),
+    ] = FIRST
+    """Name of this replica; each has an index of its own."""
+    announcer: str = FIRST
+    """Name of the replica that says of each document that it is indexed."""
+
+    @property
+    def announces(self) -> bool:
+        """Whether it is this replica that tells which documents are indexed."""
+        return self.instance == self.announcer
+
     @property
     def index(self) -> Path:
-        """Where the vector index lies."""
-        return self.state / "index"
+        """Where this replica's vector index lies."""
+        return self.state / "index" if self.instance == FIRST else self.state / self.instance / "index"

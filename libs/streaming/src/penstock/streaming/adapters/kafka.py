@@ -217,10 +217,13 @@ class KafkaReader:
                 self._seek(tp, found[tp].offset if found.get(tp) else "end")
             else:
                 self._seek(tp, start)
-        return {
-            Partition(tp.topic, tp.partition): self._client.position(tp, timeout_ms=_CONNECT_MS)
-            for tp in chosen
-        }
+        return {Partition(tp.topic, tp.partition): self._position(tp) for tp in chosen}
+
+    def _position(self, tp: Any) -> int:
+        position: int | None = self._client.position(tp, timeout_ms=_CONNECT_MS)
+        if position is None:
+            raise BrokerError(f"no place in {tp.topic}/{tp.partition} was told within {_CONNECT_MS} ms")
+        return position
 
     def _seek(self, tp: Any, start: int | Literal["beginning", "end"]) -> None:
         if start == "beginning":

@@ -15,7 +15,7 @@ from penstock.gateway.domain.keys import KeyRecord
 from penstock.gateway.ports import AccountsAway
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-VERSION = "0001"
+VERSION = "0002"
 """The newest of the migrations."""
 
 
@@ -31,18 +31,18 @@ class SqlAccounts:
         try:
             if self._url.get_backend_name() == "sqlite" and self._url.database:
                 Path(self._url.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            async with self._transaction() as connection:
+            async with self.transaction() as connection:
                 await connection.run_sync(migrate)
         except OSError as error:
             raise AccountsAway(f"accounts database: {error}") from error
 
     async def tenant_of(self, digest: str) -> str | None:
         query = select(KeyRow.tenant).where(KeyRow.digest == digest, KeyRow.revoked_at.is_(None))
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             return (await connection.execute(query)).scalar_one_or_none()
 
     async def is_registered(self, digest: str) -> bool:
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             found = await connection.execute(select(KeyRow.id).where(KeyRow.digest == digest))
             return found.first() is not None
 
@@ -55,7 +55,7 @@ class SqlAccounts:
         )
         for row in rows:
             try:
-                async with self._transaction() as connection:
+                async with self.transaction() as connection:
                     await connection.execute(row)
             except IntegrityError:
                 # There already, or put there by another replica just now: both are what was asked for.
@@ -67,14 +67,15 @@ class SqlAccounts:
             .where(KeyRow.digest == digest, KeyRow.revoked_at.is_(None))
             .values(revoked_at=self._now())
         )
-        async with self._transaction() as connection:
+        async with self.transaction() as connection:
             return (await connection.execute(change)).rowcount > 0
 
     async def close(self) -> None:
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One transaction; raises AccountsAway, and IntegrityError as it is."""
         try:
             async with self._engine.begin() as connection:
                 yield connection

@@ -1,23 +1,45 @@
 """The log in Kafka (port: Log)."""
 
-from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from uuid import uuid4
+
+from penstock.messages.chat import GatewayStarted
+from penstock.messages.envelope import Envelope
+from penstock.messages.topics import CHAT_CANCELLATIONS, CHAT_REQUESTS
+from penstock.streaming import records
 from penstock.streaming.adapters.kafka import open_producer, open_reader
 from penstock.streaming.admin import missing_topics
-from penstock.streaming.ports import Partition, Producer, Reader
+from penstock.streaming.clock import BrokerClock
+from penstock.streaming.ports import Producer, Reader
 
 
 class KafkaLog:
-    """A Kafka cluster, by its bootstrap servers."""
+    """A Kafka cluster, by its bootstrap servers; its acknowledgements set the `clock`."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, instance: str, clock: BrokerClock) -> None:
         self._bootstrap = bootstrap
+        self._instance = instance
+        self._clock = clock
         self.name = bootstrap
 
     async def missing_topics(self) -> list[str]:
         return await missing_topics(self._bootstrap)
 
     async def open_producer(self) -> Producer:
-        return await open_producer(self._bootstrap, [CHAT_REQUESTS.name])
+        topics = [CHAT_REQUESTS.name, CHAT_CANCELLATIONS.name]
+        producer = await open_producer(self._bootstrap, topics, self._clock)
+        # The first request's deadline must already go by the broker's clock, which a write tells.
+        await records.send(producer, CHAT_CANCELLATIONS, self._envelope(), GatewayStarted())
+        return producer
 
-    async def open_reader(self, partition: int) -> Reader:
-        return await open_reader(self._bootstrap, [Partition(CHAT_RESPONSES.name, partition)], "end")
+    async def open_reader(self) -> Reader:
+        return await open_reader(self._bootstrap)
+
+    def _envelope(self) -> Envelope:
+        return Envelope(
+            id=uuid4().hex,
+            type=GatewayStarted.TYPE,
+            source="/penstock/gateway",
+            time_ms=self._clock(),
+            subject=self._instance,
+            tenant="penstock",
+        )

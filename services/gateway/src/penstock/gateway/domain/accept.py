@@ -78,6 +78,7 @@ def question_of(request: ChatCompletionRequest) -> ChatRequested:
             seed=_seed(request.seed),
             stop=_stop(request.stop),
         ),
+        background=bool(request.background),
     )
 
 

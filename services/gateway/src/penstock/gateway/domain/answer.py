@@ -1,19 +1,26 @@
 """The answer to one request as the log tells it: text in order, once, and one end."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
-from penstock.gateway.domain.errors import ApiError
-from penstock.messages.chat import AnswerCompleted, AnswerStarted, AnswerText, RequestFailed
+from penstock.gateway.domain.errors import ApiError, cancelled
+from penstock.messages.chat import (
+    AnswerCompleted,
+    AnswerStarted,
+    AnswerText,
+    RequestCancelled,
+    RequestFailed,
+)
 from penstock.messages.event import Event
+from penstock.messages.reading import Gap, Splice
 
 
 class Told(Enum):
     """What an event meant for the answer."""
 
     NEWS = "news"
-    NOTHING = "nothing"  # already known, of an older epoch, or after the end
+    NOTHING = "nothing"  # already known, or after the end
     GAP = "gap"  # text before it is missing; a repetition will bring both
     UNEXPECTED = "unexpected"
 
@@ -22,23 +29,29 @@ class Told(Enum):
 class Answer:
     """Folds the events of chat.responses for one request; pure, no clock.
 
-    Text counts in characters. An event of an older epoch than one seen is ignored, text already had is
-    dropped, an overlap is trimmed, and nothing counts after the first end. Text is kept once, up to
-    `max_chars`; past that the answer fails rather than grow.
+    Text counts in characters and joins by the log's rules (`penstock.messages.reading`); nothing counts after
+    the first end. Text is kept once, up to `max_chars`; past that the answer fails rather than grow.
+
+    `final` says that the log itself has ended the answer: any other gateway will show the same end. An end
+    that this gateway made (time-out, shutdown) is not final: the answer may be going on elsewhere.
     """
 
     max_chars: int
-    epoch: int = 0
     started: bool = False
-    length: int = 0
+    final: bool = False
     end: AnswerCompleted | ApiError | None = None
+    _splice: Splice = field(default_factory=Splice)
     _text: io.StringIO | None = None
 
-    def tell(self, epoch: int, event: Event) -> Told:
+    @property
+    def length(self) -> int:
+        """Characters so far."""
+        return self._splice.length
+
+    def tell(self, event: Event) -> Told:
         """Take in the next event of the log."""
-        if self.end is not None or epoch < self.epoch:
+        if self.end is not None:
             return Told.NOTHING
-        self.epoch = epoch
         match event:
             case AnswerText(start=start, text=text):
                 return self._add(start, text)
@@ -46,12 +59,14 @@ class Answer:
                 return self._begin()
             case AnswerCompleted():
                 return self._complete(event)
+            case RequestCancelled(length=length, reason=reason):
+                return Told.GAP if length > self.length else self._end(cancelled(reason))
             case RequestFailed(status=status, code=code, message=message):
-                return self.fail(ApiError(status, code, message, retry_after_s=_retry_after(status)))
+                return self._end(ApiError(status, code, message, retry_after_s=_retry_after(status)))
         return Told.UNEXPECTED
 
     def fail(self, error: ApiError) -> Told:
-        """End the answer, unless it has ended."""
+        """End the answer from here, not from the log, unless it has ended."""
         if self.end is not None:
             return Told.NOTHING
         self.end = error
@@ -71,19 +86,21 @@ class Answer:
         return Told.NEWS
 
     def _add(self, start: int, text: str) -> Told:
-        if start > self.length:
+        known = self._splice.length
+        try:
+            fresh = self._splice.add(start, text)
+        except Gap:
             return Told.GAP
-        fresh = text[self.length - start :]
         if not fresh:
             return Told.NOTHING
-        if self.length + len(fresh) > self.max_chars:
+        if known + len(fresh) > self.max_chars:
+            self._splice = Splice(known)
             message = f"The answer is longer than {self.max_chars} characters. Set a lower max_tokens."
-            return self.fail(ApiError(500, "answer_too_large", message))
+            return self._end(ApiError(500, "answer_too_large", message))
         if self._text is None:
             self._text = io.StringIO()
-        self._text.seek(self.length)
+        self._text.seek(known)
         self._text.write(fresh)
-        self.length += len(fresh)
         self.started = True
         return Told.NEWS
 
@@ -92,9 +109,13 @@ class Answer:
             return Told.GAP
         if event.length < self.length:
             message = "The answer's parts do not fit together. Try again."
-            return self.fail(ApiError(500, "answer_inconsistent", message))
+            return self._end(ApiError(500, "answer_inconsistent", message))
         self.started = True
-        self.end = event
+        return self._end(event)
+
+    def _end(self, end: AnswerCompleted | ApiError) -> Told:
+        self.end = end
+        self.final = True
         return Told.NEWS
 
 

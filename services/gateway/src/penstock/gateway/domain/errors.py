@@ -87,6 +87,29 @@ def timed_out(seconds: float) -> ApiError:
     return ApiError(504, "timeout", message)
 
 
+def cancelled(reason: str) -> ApiError:
+    """The request was given up on the client's wish or absence (499: nginx's "client closed request")."""
+    why = "on request" if reason == "requested" else "since no client was connected"
+    return ApiError(499, "request_cancelled", f"The request was cancelled {why}.")
+
+
+def no_such_request() -> ApiError:
+    """An id that nobody has, that is no longer kept, or that is another tenant's: all look the same."""
+    message = "There is no such chat completion. It may have expired, or the id is not complete."
+    return ApiError(404, "request_not_found", message, "id")
+
+
+def key_reused() -> ApiError:
+    """An idempotency key that stands for another request."""
+    message = "This Idempotency-Key was used for another request body. Use a new key for a new request."
+    return ApiError(422, "idempotency_key_reused", message, "Idempotency-Key")
+
+
+def beyond_the_end(name: str, last: int) -> ApiError:
+    """A stream that is to go on after an event that it never had."""
+    return invalid(name, f"The stream has no event {name} names: its last one is {last}.")
+
+
 def shutting_down() -> ApiError:
     """This process is about to end."""
     return ApiError(503, "shutting_down", "This gateway is stopping. Try again at once.", retry_after_s=1)

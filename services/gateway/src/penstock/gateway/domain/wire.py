@@ -55,6 +55,9 @@ class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     stop: str | Annotated[list[str], Meta(max_length=4)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    background: (
+        Annotated[bool, Meta(description="Penstock's own: go on even if no client stays connected.")] | None
+    ) = None
 
     audio: Refused = None
     function_call: Refused = None
@@ -152,6 +155,20 @@ class ChatCompletionChunk(Struct, kw_only=True):
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     citations: tuple[Citation, ...] | UnsetType = UNSET
     usage: CompletionUsage | UnsetType | None = UNSET
+
+
+State = Literal["queued", "in_progress", "completed", "failed", "cancelled"]
+
+
+class ChatCompletionStatus(Struct, kw_only=True):
+    """How far a request is, Penstock's own. `length` counts the characters of its answer so far."""
+
+    id: str
+    created: int
+    model: str
+    status: State
+    length: int
+    object: Literal["chat.completion.status"] = "chat.completion.status"
 
 
 class Model(Struct, kw_only=True):

@@ -7,7 +7,7 @@ left, a grace begins; one that joins ends it. When the grace is over the request
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from penstock.messages.chat import CancelReason, CancelRequested, ClientJoined, ClientLeft
+from penstock.messages.chat import CancelReason, CancelRequested, ClientJoined, ClientLeft, GatewayStarted
 from penstock.messages.event import Event
 
 KEEP_MS = 10 * 60 * 1000
@@ -48,6 +48,8 @@ class Presence:
 
     def note(self, request_id: str, event: Event, time_ms: int) -> None:
         """Take note of an event that was written at `time_ms`."""
+        if isinstance(event, GatewayStarted):
+            return
         known = self._known.setdefault(request_id, _Known())
         known.settle(time_ms)
         if isinstance(event, CancelRequested):

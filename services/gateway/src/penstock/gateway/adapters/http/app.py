@@ -6,7 +6,7 @@ import msgspec
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from penstock.gateway.adapters.http import schema
+from penstock.gateway.adapters.http import earlier, schema
 from penstock.gateway.adapters.http.chat import Conversation
 from penstock.gateway.adapters.http.replies import on_api_error, on_bug, on_http_error, reply
 from penstock.gateway.adapters.http.service import Service
@@ -29,6 +29,13 @@ def create_app() -> FastAPI:
     app.post("/v1/chat/completions", openapi_extra=schema.CHAT, **_operation("createChatCompletion", chat))(
         create_chat_completion
     )
+    for method, path, route, described in (
+        (app.get, "", retrieve_chat_completion, schema.RETRIEVE),
+        (app.get, "/stream", stream_chat_completion, schema.RESUME),
+        (app.post, "/cancel", cancel_chat_completion, schema.CANCEL),
+    ):
+        name = "".join(part.title() if i else part for i, part in enumerate(route.__name__.split("_")))
+        method("/v1/chat/completions/{id}" + path, openapi_extra=described, **_operation(name, chat))(route)
     app.get("/v1/models", openapi_extra=schema.MODELS, **_operation("listModels", models))(list_models)
     app.get("/v1/models/{model:path}", openapi_extra=schema.MODEL, **_operation("retrieveModel", models))(
         retrieve_model
@@ -52,6 +59,21 @@ def service_of(request: Request) -> Service:
 async def create_chat_completion(request: Request) -> Response:
     """Answer a conversation, in one piece or as a stream of server-sent events."""
     return Conversation(service_of(request))
+
+
+async def retrieve_chat_completion(request: Request) -> Response:
+    """Return the answer to an earlier request, or how far it is."""
+    return await earlier.retrieve(service_of(request), request)
+
+
+async def stream_chat_completion(request: Request) -> Response:
+    """Go on with the stream of an answer, from any event, at any gateway."""
+    return earlier.Resumption(service_of(request))
+
+
+async def cancel_chat_completion(request: Request) -> Response:
+    """Give a request up, and free what it holds."""
+    return await earlier.cancel(service_of(request), request)
 
 
 async def list_models(request: Request) -> Response:

@@ -27,16 +27,16 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = self._service.exchange.new_id()
-        header = (b"x-request-id", request_id.encode())
+        state = scope.setdefault("state", {})
+        state["request_id"] = self._service.exchange.new_id()
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
+                # Read only now: a route may have found that the request is an earlier one.
+                header = (b"x-request-id", state["request_id"].encode())
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id
         state["direct_send"] = send
         try:
             if scope["path"].startswith("/v1/"):
@@ -62,8 +62,13 @@ class Edge:
 
 def header_of(scope: Scope, name: bytes) -> str:
     """Return the first header of this (lower-case) name, or an empty text."""
+    return optional_header(scope, name) or ""
+
+
+def optional_header(scope: Scope, name: bytes) -> str | None:
+    """Return the first header of this (lower-case) name, or None."""
     for key, value in scope["headers"]:
         if key == name:
             text: str = value.decode("latin-1")
             return text
-    return ""
+    return None

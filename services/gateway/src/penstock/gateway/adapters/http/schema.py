@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from penstock.gateway.domain import wire
+from penstock.gateway.domain.asked import MAX_GRACE_S, MAX_KEY
 from penstock.messages.event import JSON
 
 ABOUT = (
@@ -18,6 +19,7 @@ _STRUCTS = (
     wire.ChatCompletionRequest,
     wire.ChatCompletion,
     wire.ChatCompletionChunk,
+    wire.ChatCompletionStatus,
     wire.Model,
     wire.ModelList,
     wire.ErrorResponse,
@@ -42,26 +44,111 @@ def _errors(**reasons: str) -> dict[str, Any]:
 
 _COMMON = {"_401": "No API key, or a wrong one", "_503": "Not ready: `/readyz` says what is waited for"}
 
+
+def _parameter(where: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
+    return {
+        "in": where,
+        "name": name,
+        "required": where == "path",
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+_ID = _parameter("path", "id", "`id` of the completion, or its `x-request-id`")
+_GRACE = _parameter(
+    "header",
+    "X-Disconnect-Grace",
+    "Seconds for which a client that has gone is waited for before the request is cancelled",
+    type="number",
+    minimum=0,
+    maximum=MAX_GRACE_S,
+)
+_LAST_EVENT = _parameter(
+    "header", "Last-Event-ID", "`id` of the last event that the client has", type="integer", minimum=0
+)
+_EVENTS = (
+    "events `id: N`, `data: {ChatCompletionChunk}`, closed by `data: [DONE]`, or by `data: {ErrorResponse}` "
+    "if it fails on the way. Ids are the same at every gateway"
+)
+
 CHAT: dict[str, Any] = {
     "security": [{_KEY: []}],
+    "parameters": [
+        _parameter(
+            "header",
+            "Idempotency-Key",
+            "The same key with the same body is the same request and answer, for 24 hours",
+            minLength=1,
+            maxLength=MAX_KEY,
+        ),
+        {**_LAST_EVENT, "description": "With Idempotency-Key: go on after this event"},
+        _GRACE,
+    ],
     "requestBody": {"required": True, "content": {JSON: _ref("ChatCompletionRequest")}},
     "responses": {
         "200": _ok(
-            "The answer; with `stream: true` as events `data: {ChatCompletionChunk}`, closed by "
-            "`data: [DONE]`, or by `data: {ErrorResponse}` if it fails on the way",
+            f"The answer; with `stream: true` as {_EVENTS}",
             **{JSON: _ref("ChatCompletion"), "text/event-stream": _ref("ChatCompletionChunk")},
         ),
         **_errors(
             _400="A parameter is wrong or not supported; `param` names it",
-            _404="No such model",
+            _404="No such model; or, with `Last-Event-ID`, the key's request is not known any more",
             _408="The body took too long",
             _413="The body is too large",
             _415="The body is not JSON",
+            _422="The Idempotency-Key was used for another body",
             _429="Too many open requests, or the backends are full",
+            _499="The request was cancelled",
             _500="The answer failed",
             _504="No answer by the request's deadline",
             **_COMMON,
         ),
+    },
+}
+_EARLIER = {
+    "_404": "No such request: never made, expired, or another tenant's",
+    "_429": "Too many open requests",
+    **_COMMON,
+}
+RETRIEVE: dict[str, Any] = {
+    "security": [{_KEY: []}],
+    "parameters": [_ID],
+    "responses": {
+        "200": _ok("The answer, as the POST gave it", **{JSON: _ref("ChatCompletion")}),
+        "202": _ok("It goes on still", **{JSON: _ref("ChatCompletionStatus")}),
+        **_errors(_499="It was cancelled", _500="It failed; other codes as of the POST", **_EARLIER),
+    },
+}
+RESUME: dict[str, Any] = {
+    "security": [{_KEY: []}],
+    "parameters": [
+        _ID,
+        _parameter(
+            "query", "starting_after", "`id` of the last event that the client has", type="integer", minimum=0
+        ),
+        _parameter("query", "include_usage", "As in `stream_options`", type="boolean", default=False),
+        {**_LAST_EVENT, "description": "The same; it goes before `starting_after`"},
+        _GRACE,
+    ],
+    "responses": {
+        "200": _ok(f"The {_EVENTS}", **{"text/event-stream": _ref("ChatCompletionChunk")}),
+        "204": {"description": "The client has all of it"},
+        **_errors(
+            _400="No such event",
+            _499="It was cancelled before any text",
+            _500="It failed before any text; other codes as of the POST",
+            **_EARLIER,
+        ),
+    },
+}
+CANCEL: dict[str, Any] = {
+    "security": [{_KEY: []}],
+    "parameters": [_ID],
+    "responses": {
+        "200": _ok("It had ended before", **{JSON: _ref("ChatCompletionStatus")}),
+        "202": _ok("It will be given up", **{JSON: _ref("ChatCompletionStatus")}),
+        **_errors(**_EARLIER),
     },
 }
 MODELS: dict[str, Any] = {

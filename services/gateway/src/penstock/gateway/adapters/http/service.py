@@ -1,36 +1,16 @@
 """What the routes work with, and how many requests may be open at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from opentelemetry.trace import Tracer
 
 from penstock.gateway.access import Access
-from penstock.gateway.domain import errors
+from penstock.gateway.asking import Asking
+from penstock.gateway.budget import Budget
 from penstock.gateway.handler import Exchange
 from penstock.gateway.models import Models
+from penstock.gateway.presence import Presence
 from penstock.telemetry.readiness import Readiness
-
-
-class Budget:
-    """Counts something of which there may only be so much at once."""
-
-    def __init__(self, limit: int, message: str) -> None:
-        self._limit = limit
-        self._message = message
-        self.used = 0
-
-    @contextmanager
-    def taken(self, amount: int = 1) -> Iterator[None]:
-        """Hold an amount while the block runs. Raises ApiError 429 if there is not so much left."""
-        if self.used + amount > self._limit:
-            raise errors.too_many(self._message)
-        self.used += amount
-        try:
-            yield
-        finally:
-            self.used -= amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +22,7 @@ class HttpLimits:
     max_open: int = 1024
     body_timeout_s: float = 30
     keep_alive_s: float = 15
+    disconnect_grace_s: float = 10
 
 
 @dataclass(slots=True)
@@ -49,6 +30,8 @@ class Service:
     """The parts behind the routes."""
 
     exchange: Exchange
+    asking: Asking
+    presence: Presence
     models: Models
     access: Access
     readiness: Readiness
