@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from huggingface_hub import set_async_client_factory
+from huggingface_hub.utils._http import default_async_client_factory
 
 from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_transport
 from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
@@ -54,6 +56,7 @@ async def serve() -> AsyncIterator[Callable[[Server], Awaitable[TgiBackend]]]:
         return TgiBackend(f"http://127.0.0.1:{port}", transport)
 
     yield start
+    set_async_client_factory(default_async_client_factory)  # the next test has another event loop
     await transport.close_for_good()
     for server in servers:
         server.close()
