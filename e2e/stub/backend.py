@@ -10,12 +10,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 from zlib import crc32
 
 import msgspec
 
-from e2e.stub import text, wire
+from e2e.stub import scripted, text, wire
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -27,6 +27,7 @@ MAX_INPUT_TOKENS = 8_191
 MAX_TOTAL_TOKENS = 8_192
 _CHARACTERS_PER_TOKEN = 4
 _LONG_PAUSE_S = 0.1
+_NO_FAULTS = wire.Faults()
 _encode = msgspec.json.Encoder().encode
 
 
@@ -42,15 +43,27 @@ class Refused(Exception):
 class Answer:
     """One answer: its tokens, and why it ends."""
 
-    def __init__(self, asked: wire.GenerateRequest, behaviour: wire.Behaviour) -> None:
+    def __init__(self, asked: wire.GenerateRequest, behaviour: wire.Behaviour, attempt: int = 0) -> None:
         given = asked.parameters or wire.Parameters()
-        left = max(0, behaviour.tokens - text.words_so_far(asked.inputs))
-        wanted = given.max_new_tokens or MAX_TOTAL_TOKENS
         self.inputs = asked.inputs
         self.details = given.details
         self.prefix = asked.inputs if given.return_full_text else ""
-        self.count = min(wanted, left)
-        self.reason: Literal["length", "eos_token"] = "length" if wanted <= left else "eos_token"
+        self.reason: scripted.Ending
+        self.strays = False
+        self._written: tuple[str, ...] | None = None
+        found = scripted.script_of(asked.inputs)
+        self.script = found[0].name if found else ""
+        if found:
+            script, written = found
+            left = scripted.varied(script, written, attempt if behaviour.vary else 0)
+            self.strays = not behaviour.vary and scripted.strays(script, written)
+            self._written, self.reason = scripted.ended(left, given.max_new_tokens, given.stop or ())
+            self.count = len(self._written)
+        else:
+            most = max(0, behaviour.tokens - text.words_so_far(asked.inputs))
+            wanted = given.max_new_tokens or MAX_TOTAL_TOKENS
+            self.count = min(wanted, most)
+            self.reason = "length" if wanted <= most else "eos_token"
 
     @property
     def input_length(self) -> int:
@@ -61,7 +74,8 @@ class Answer:
         """Yield the tokens; an answer that had ended before has one special token without text, as TGI's."""
         if self.count == 0:
             yield wire.Token(2, "", special=True)
-        for word in islice(text.words(self.inputs), self.count):
+        words = islice(text.words(self.inputs), self.count) if self._written is None else self._written
+        for word in words:
             yield wire.Token(crc32(word.encode()) % 32_000, word)
 
     def events(self) -> Iterator[bytes]:
@@ -85,11 +99,15 @@ class Answer:
 
 
 class Stub:
-    """The ASGI app. `behaviour` may be replaced at any time; `stats` counts."""
+    """The ASGI app. `behaviour` and `faults` may be replaced at any time; `stats` counts."""
 
     def __init__(self, behaviour: wire.Behaviour, model_id: str = "stub") -> None:
         self.behaviour = behaviour
+        self.faults = wire.Faults()
         self.stats = wire.Stats()
+        self._befallen: set[int] = set()
+        self._attempts: dict[str, int] = {}
+        self._running: dict[int, tuple[str, float]] = {}
         self._model_id = model_id
         self._generating = {("POST", path): path for path in ("/", "/generate", "/generate_stream")}
         self._plain: dict[tuple[str, str], Callable[[bytes], bytes]] = {
@@ -103,6 +121,9 @@ class Stub:
             ("GET", "/stub/stats"): lambda _: _encode(self.stats),
             ("GET", "/stub/behaviour"): lambda _: _encode(self.behaviour),
             ("PUT", "/stub/behaviour"): self._change,
+            ("GET", "/stub/running"): lambda _: _encode(self._under_way()),
+            ("GET", "/faults"): lambda _: _encode(self.faults),
+            ("POST", "/faults"): self._break,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -127,8 +148,8 @@ class Stub:
             raise Refused(422, "validation", "Input validation error: `inputs` cannot be empty")
         stream = path == "/generate_stream" or (path == "/" and asked.stream)
         behaviour = self.behaviour
-        answer = Answer(asked, behaviour)
-        with self._slot(asked):
+        answer = Answer(asked, behaviour, self._attempt(asked) if behaviour.vary else 0)
+        with self._slot(asked, answer):
             gone = asyncio.create_task(_gone(receive))
             try:
                 if stream:
@@ -144,17 +165,32 @@ class Stub:
                 gone.cancel()
 
     @contextmanager
-    def _slot(self, asked: wire.GenerateRequest) -> Iterator[None]:
+    def _slot(self, asked: wire.GenerateRequest, answer: Answer) -> Iterator[None]:
         if self.stats.running >= self.behaviour.slots:
             self.stats.refused += 1
             raise Refused(429, "overloaded", "Model is overloaded")
         self.stats.running += 1
         self.stats.requests += 1
+        self.stats.strayed += answer.strays
         self.stats.prompt_characters += len(asked.inputs)
+        self._running[id(answer)] = (answer.script, asyncio.get_running_loop().time())
         try:
             yield
         finally:
+            del self._running[id(answer)]
             self.stats.running -= 1
+
+    def _attempt(self, asked: wire.GenerateRequest) -> int:
+        """Return how often the script was asked for before."""
+        found = scripted.script_of(asked.inputs)
+        name = found[0].name if found else ""
+        before = self._attempts.get(name, 0)
+        self._attempts[name] = before + 1
+        return before
+
+    def _under_way(self) -> list[wire.Running]:
+        now = asyncio.get_running_loop().time()
+        return [wire.Running(script, now - since) for script, since in self._running.values()]
 
     async def _stream(
         self, answer: Answer, behaviour: wire.Behaviour, gone: asyncio.Task[None], send: Send
@@ -164,7 +200,15 @@ class Stub:
         headers = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
         await _pause(behaviour.first_ms / 1000, gone)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        for event in answer.events():
+        faults = self._faults_of(answer)
+        for index, event in enumerate(answer.events()):
+            if index == faults.cut_at:
+                self.stats.broken += 1
+                return  # the server closes a connection whose response is not complete
+            if index == faults.stall_at:
+                self.stats.broken += 1
+                await gone
+                return
             # By the clock, not by the last send: a late token does not make all the others late.
             await _pause(due - clock(), gone)
             if gone.done():
@@ -173,6 +217,23 @@ class Stub:
             self.stats.tokens += 1
             due += behaviour.inter_ms / 1000
         await send({"type": "http.response.body", "body": b""})
+
+    def _faults_of(self, answer: Answer) -> wire.Faults:
+        """Return what shall go wrong with a stream of this answer."""
+        faults = self.faults
+        if faults.cut_at is None and faults.stall_at is None:
+            return faults
+        who = crc32((answer.script or answer.inputs).encode())
+        if who in self._befallen or who % 1000 >= faults.share * 1000:
+            return _NO_FAULTS
+        if answer.count > min(k for k in (faults.cut_at, faults.stall_at) if k is not None):
+            self._befallen.add(who)
+        return faults
+
+    def _break(self, body: bytes) -> bytes:
+        self.faults = _decode(body, wire.Faults)
+        self._befallen.clear()
+        return _encode(self.faults)
 
     def _embed(self, body: bytes) -> bytes:
         inputs = _decode(body, wire.EmbedRequest).inputs

@@ -36,18 +36,19 @@ def words(prompt: str) -> Iterator[str]:
         yield rest
     state = crc32((prompt + rest).encode())
     while True:
-        token = " " + _word_after(state)
+        token = " " + word_after(state)
         yield token
         state = crc32(token.encode(), state)
 
 
 def _rest_of_word(prompt: str, cut: int) -> str:
     """Return what is missing of the word after the separator at `cut`, if it is a word of ours."""
-    word, begun = _word_after(crc32(prompt[:cut].encode())), prompt[cut + 1 :]
+    word, begun = word_after(crc32(prompt[:cut].encode())), prompt[cut + 1 :]
     return word[len(begun) :] if word.startswith(begun) else ""
 
 
-def _word_after(state: int) -> str:
+def word_after(state: int) -> str:
+    """Return the word, or citation marker, that a hash of the text before it draws."""
     mixed = state * 0x9E3779B1 >> 8
     if mixed % _MARKER_EVERY == 0:
         return _MARKER

@@ -21,17 +21,41 @@ class Behaviour(msgspec.Struct, kw_only=True, frozen=True):
     """Longest answer: it ends by itself there, if `max_new_tokens` does not end it before."""
     slots: Count = 128
     """Answers at once; one more is refused with 429."""
+    vary: bool = False
+    """Each further request for a scripted answer goes on differently (`e2e.stub.scripted.varied`)."""
+
+
+class Faults(msgspec.Struct, kw_only=True, frozen=True):
+    """What goes wrong with streams; `POST /faults` replaces it, `{}` ends it.
+
+    It befalls each answer once (by script, else by prompt), so that its continuation can succeed.
+    """
+
+    cut_at: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """The connection breaks after so many tokens."""
+    stall_at: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """After so many tokens nothing comes any more, until the client goes."""
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+    """Of the answers, how many it befalls."""
+
+
+class Running(msgspec.Struct):
+    """One answer under way: the name of its script ("" without one), and for how many seconds."""
+
+    script: str
+    seconds: float
 
 
 class Parameters(msgspec.Struct):
     """What of TGI's `GenerateParameters` changes the stub's answer; all others are accepted and ignored.
 
-    So are sampling and stop sequences: the text is a function of the prompt.
+    So is sampling: the text is a function of the prompt. Stop sequences end scripted answers.
     """
 
     max_new_tokens: Count | None = None
     details: bool = False
     return_full_text: bool | None = None
+    stop: list[str] | None = None
 
 
 class GenerateRequest(msgspec.Struct):
@@ -54,7 +78,7 @@ class Token(msgspec.Struct):
 class StreamDetails(msgspec.Struct):
     """`StreamDetails`."""
 
-    finish_reason: Literal["length", "eos_token"]
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
     generated_tokens: int
     seed: int | None
     input_length: int
@@ -72,7 +96,7 @@ class StreamResponse(msgspec.Struct):
 class Details(msgspec.Struct):
     """`Details`."""
 
-    finish_reason: Literal["length", "eos_token"]
+    finish_reason: Literal["length", "eos_token", "stop_sequence"]
     generated_tokens: int
     seed: int | None
     tokens: list[Token]
@@ -136,3 +160,7 @@ class Stats(msgspec.Struct):
     """Of all prompts together."""
     embedded: int = 0
     """Texts embedded."""
+    broken: int = 0
+    """Streams that were cut or stalled on purpose."""
+    strayed: int = 0
+    """Scripted answers to be continued from a text that is not theirs."""

@@ -1,0 +1,279 @@
+"""One client: asks, reads, and comes back whenever its connection breaks, until its answer has an end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from random import Random
+from typing import TypeAlias
+
+import httpx2
+import msgspec
+
+from e2e.faults.asks import Ask, Kind
+from e2e.faults.events import Chunk, Completion, Cut, Failure, events
+from e2e.faults.invariants import GRACE_S
+from e2e.faults.seen import End, Piece, Seen, State
+
+SLOW_BYTES_A_SECOND = 1024
+_TRY_AGAIN = frozenset(
+    {"rate_limit_exceeded", "not_ready", "not_accepted", "shutting_down", "idempotency_key_busy"}
+)
+"""Codes of refusals that say nothing about the request itself."""
+_CANCELLED = frozenset({"request_cancelled"})
+_PAUSE_S = 0.25
+_POLL_S = 0.5
+_chunk = msgspec.json.Decoder(Chunk)
+
+Turn: TypeAlias = "Callable[[Client, Seen], Coroutine[object, object, None]]"
+"""One try of a client to get on with its answer."""
+
+
+@dataclass(frozen=True)
+class Door:
+    """How to reach the stack: `gateways` may change while clients ask."""
+
+    gateways: Callable[[], Sequence[str]]
+    key: str
+    model: str
+    deadline_s: float
+    """What the gateway gives a request."""
+
+
+class Refused(Exception):
+    """The gateway did not take it this time; trying again may help."""
+
+
+class Client:
+    """Asks one question. `quick` and `slow` are HTTP clients; the second one has a small receive buffer."""
+
+    def __init__(
+        self, door: Door, quick: httpx2.AsyncClient, slow: httpx2.AsyncClient, random: Random
+    ) -> None:
+        self._door = door
+        self._quick = quick
+        self._slow = slow
+        self._random = random
+        self._reason: str | None = None
+        self._tokens: int | None = None
+
+    async def ask(self, ask: Ask) -> Seen:
+        """Return what was seen; its `end` is set."""
+        seen = Seen(ask, time.time())
+        give_up = seen.asked + self._door.deadline_s + GRACE_S
+        turn = _TURNS[ask.kind]
+        try:
+            async with asyncio.timeout(max(0.0, give_up - time.time()) + 5):
+                while seen.end is None and time.time() < give_up:
+                    await self._once(turn, seen)
+        except TimeoutError:
+            seen.troubles.append("deadline")
+        if seen.end is None:
+            state: State = "refused" if seen.acknowledged is None else "lost"
+            seen.end = End(state, time.time(), code=seen.troubles[-1] if seen.troubles else "")
+        return seen
+
+    async def _once(self, turn: Turn, seen: Seen) -> None:
+        try:
+            await turn(self, seen)
+        except (Cut, Refused, httpx2.HTTPError) as error:
+            seen.troubles.append(str(error) or type(error).__name__)
+            seen.resumed += isinstance(error, Cut)
+            await asyncio.sleep(_PAUSE_S * (0.5 + self._random.random()))
+
+    async def stream(self, seen: Seen) -> None:
+        """Begin or go on with a stream, up to its end or its next break."""
+        async for _ in self._read(seen):
+            pass
+
+    async def leave(self, seen: Seen) -> None:
+        """Stream, and hang up after some events."""
+        after = self._random.randint(1, 6)
+        async with aclosing(self._read(seen)) as reading:
+            async for _ in reading:
+                if len(seen.pieces) >= after:
+                    seen.end = End("left", time.time())
+                    return
+
+    async def cancel(self, seen: Seen) -> None:
+        """Stream, cancel after some events, and read on to the end."""
+        after = self._random.randint(1, 6)
+        cancelled = False
+        async with aclosing(self._read(seen)) as reading:
+            async for _ in reading:
+                if len(seen.pieces) >= after and not cancelled:
+                    cancelled = True
+                    await self._cancel(seen)
+
+    async def _cancel(self, seen: Seen) -> None:
+        url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}/cancel"
+        response = await self._quick.post(url, headers=self._headers())
+        if response.status_code not in (200, 202, 409):
+            seen.troubles.append(f"cancel: {response.status_code}")
+
+    async def whole(self, seen: Seen) -> None:
+        """Ask for the answer in one piece; the same question again if the connection breaks."""
+        response = await self._quick.post(
+            f"{self._gateway()}/v1/chat/completions",
+            content=self._body(seen.ask, stream=False),
+            headers=self._headers(seen.ask),
+            timeout=httpx2.Timeout(self._door.deadline_s + GRACE_S, connect=5),
+        )
+        self._take_whole(seen, response)
+
+    async def background(self, seen: Seen) -> None:
+        """Ask, go as soon as the request is acknowledged, and look for the answer from time to time."""
+        if not seen.request_id:
+            async with aclosing(self._read(seen)) as reading:
+                async for _ in reading:
+                    break
+            seen.end = None  # it may have read the end already; it looks again all the same
+            seen.pieces.clear()
+            return
+        await asyncio.sleep(_POLL_S)
+        url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}"
+        self._take_whole(seen, await self._quick.get(url, headers=self._headers()))
+
+    def _take_whole(self, seen: Seen, response: httpx2.Response) -> None:
+        if response.status_code == 202:
+            return
+        if response.status_code != 200:
+            self._fail(seen, response.status_code, response.content)
+            return
+        completion = msgspec.json.decode(response.content, type=Completion)
+        self._acknowledge(seen, completion.id)
+        [choice] = completion.choices
+        now = time.time()
+        seen.pieces.append(Piece(now, None, choice.message.content))
+        tokens = completion.usage.completion_tokens if completion.usage else None
+        seen.end = End("completed", now, choice.finish_reason, tokens)
+
+    async def _read(self, seen: Seen) -> AsyncGenerator[None, None]:
+        """Yield after each event of one connection. Raises Cut when it breaks before the answer's end."""
+        slow = seen.ask.kind is Kind.SLOW
+        client = self._slow if slow else self._quick
+        request = self._going_on(client, seen) or self._asking(client, seen)
+        response = await client.send(request, stream=True)
+        try:
+            if response.status_code != 200:
+                self._fail(seen, response.status_code, await response.aread())
+                return
+            reads = response.aiter_raw()
+            async with aclosing(events(_slowly(reads) if slow else reads)) as arriving:
+                async for event in arriving:
+                    self._take(seen, event.id, event.data)
+                    yield
+                    if seen.end is not None:
+                        return
+        finally:
+            await response.aclose()
+        raise Cut("closed")
+
+    def _asking(self, client: httpx2.AsyncClient, seen: Seen) -> httpx2.Request:
+        headers = self._headers(seen.ask)
+        if seen.last_event is not None:
+            headers["last-event-id"] = str(seen.last_event)
+        return client.build_request(
+            "POST",
+            f"{self._gateway()}/v1/chat/completions",
+            content=self._body(seen.ask, stream=True),
+            headers=headers,
+        )
+
+    def _going_on(self, client: httpx2.AsyncClient, seen: Seen) -> httpx2.Request | None:
+        """Half of the time an answer is gone on with by its id, the other half by asking again."""
+        if not seen.request_id or seen.last_event is None or self._random.random() < 0.5:
+            return None
+        url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}/stream"
+        parameters = {"starting_after": str(seen.last_event), "include_usage": "true"}
+        return client.build_request("GET", url, params=parameters, headers=self._headers())
+
+    def _take(self, seen: Seen, event_id: int | None, data: bytes) -> None:
+        now = time.time()
+        if event_id is not None:
+            seen.last_event = event_id
+        if data == b"[DONE]":
+            if seen.end is None:
+                seen.end = End("completed", now, self._reason, self._tokens)
+            return
+        chunk = _chunk.decode(data)
+        if chunk.error is not None:
+            self._end_with(seen, str(chunk.error.code))
+            return
+        self._acknowledge(seen, chunk.id)
+        if chunk.usage is not None:
+            self._tokens = chunk.usage.completion_tokens
+        for choice in chunk.choices:
+            self._reason = choice.finish_reason or self._reason
+            if choice.delta.content:
+                seen.pieces.append(Piece(now, event_id, choice.delta.content))
+
+    def _acknowledge(self, seen: Seen, completion_id: str) -> None:
+        request_id = completion_id.removeprefix("chatcmpl-")
+        if not seen.request_id:
+            seen.request_id = request_id
+            seen.acknowledged = time.time()
+        elif request_id != seen.request_id:
+            seen.other_ids.add(request_id)
+
+    def _fail(self, seen: Seen, status: int, body: bytes) -> None:
+        """Take an error in place of an answer. Raises Refused if it is worth another try."""
+        try:
+            code = str(msgspec.json.decode(body, type=Failure).error.code or status)
+        except msgspec.DecodeError:
+            code = str(status)
+        if code in _TRY_AGAIN or status in (429, 502):
+            raise Refused(f"{status} {code}")
+        self._end_with(seen, code)
+
+    def _end_with(self, seen: Seen, code: str) -> None:
+        state: State = "cancelled" if code in _CANCELLED else "failed"
+        if code in _TRY_AGAIN:
+            raise Cut(code)
+        seen.end = End(state, time.time(), code=code)
+
+    def _gateway(self) -> str:
+        return self._random.choice(self._door.gateways())
+
+    def _headers(self, ask: Ask | None = None) -> dict[str, str]:
+        headers = {"authorization": f"Bearer {self._door.key}", "content-type": "application/json"}
+        if ask is not None:
+            headers["idempotency-key"] = ask.key
+            if ask.kind is Kind.GONE:
+                headers["x-disconnect-grace"] = "1"
+        return headers
+
+    def _body(self, ask: Ask, *, stream: bool) -> bytes:
+        body: dict[str, object] = {
+            "model": self._door.model,
+            "messages": [{"role": "user", "content": ask.question}],
+            "temperature": 0,
+            "max_tokens": ask.max_tokens or ask.tokens + 1,
+            "stream": stream,
+        }
+        if stream:
+            body["stream_options"] = {"include_usage": True}
+        if ask.stop:
+            body["stop"] = [ask.stop]
+        if ask.kind is Kind.BACKGROUND:
+            body["background"] = True
+        return msgspec.json.encode(body)
+
+
+_TURNS: dict[Kind, Turn] = {
+    Kind.STREAM: Client.stream,
+    Kind.SLOW: Client.stream,
+    Kind.WHOLE: Client.whole,
+    Kind.BACKGROUND: Client.background,
+    Kind.GONE: Client.leave,
+    Kind.CANCELLED: Client.cancel,
+}
+
+
+async def _slowly(reads: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async for data in reads:
+        yield data
+        await asyncio.sleep(len(data) / SLOW_BYTES_A_SECOND)

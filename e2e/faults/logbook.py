@@ -1,0 +1,112 @@
+"""The log of the chat topics as plain data, and what its rules make of it. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from penstock.messages.chat import (
+    AnswerText,
+    ChatRequested,
+    EpochStarted,
+    TextGenerated,
+    UsageRecorded,
+)
+from penstock.messages.event import Event
+from penstock.messages.reading import Fence, Gap, Splice
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One record that is an event; `moment` is the broker's time in Unix seconds."""
+
+    topic: str
+    partition: int
+    offset: int
+    moment: float
+    request_id: str
+    event: Event
+    epoch: int = 0
+    event_id: str = ""
+    deadline: float = 0.0
+
+
+@dataclass(slots=True)
+class LoggedAnswer:
+    """An answer by the rules of reading."""
+
+    text: str = ""
+    terminal: Event | None = None
+    ended: float | None = None
+    """Broker's time of the first terminal event."""
+    ended_at: tuple[int, int] | None = None
+    """Partition and offset of it."""
+    gaps: list[str] = field(default_factory=list)
+    fenced: int = 0
+    """Records left out because of their epoch."""
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Logbook:
+    """All entries of the chat topics, in the order of the log within each partition."""
+
+    entries: tuple[Entry, ...]
+
+    def of(self, topic: str) -> list[Entry]:
+        """The entries of one topic."""
+        return [entry for entry in self.entries if entry.topic == topic]
+
+    def questions(self) -> dict[str, Entry]:
+        """The first ChatRequested of each request id."""
+        found: dict[str, Entry] = {}
+        for entry in self.of("chat.requests"):
+            if isinstance(entry.event, ChatRequested):
+                found.setdefault(entry.request_id, entry)
+        return found
+
+    def generated(self) -> dict[str, LoggedAnswer]:
+        """The answers in chat.generated: fenced, spliced, up to the first terminal event."""
+        return _fold(self.of("chat.generated"), fenced=True)
+
+    def visible(self) -> dict[str, LoggedAnswer]:
+        """The answers in chat.responses."""
+        return _fold(self.of("chat.responses"), fenced=False)
+
+    def usage(self) -> Mapping[str, set[tuple[int, int]]]:
+        """What was recorded for each request: more than one element means that it was counted twice."""
+        found: dict[str, set[tuple[int, int]]] = defaultdict(set)
+        for entry in self.of("usage.recorded"):
+            if isinstance(entry.event, UsageRecorded):
+                usage = entry.event.usage
+                found[entry.event.request_id].add((usage.prompt_tokens, usage.completion_tokens))
+        return found
+
+
+def _fold(entries: Iterable[Entry], *, fenced: bool) -> dict[str, LoggedAnswer]:
+    answers: dict[str, LoggedAnswer] = defaultdict(LoggedAnswer)
+    splices: dict[str, Splice] = defaultdict(Splice)
+    fences: dict[int, Fence] = defaultdict(Fence)
+    for entry in entries:
+        admitted = not fenced or fences[entry.partition].admits(entry.epoch)
+        if isinstance(entry.event, EpochStarted):
+            continue
+        answer = answers[entry.request_id]
+        if not admitted:
+            answer.fenced += 1
+        elif answer.terminal is None:
+            _take(answer, splices[entry.request_id], entry)
+    return dict(answers)
+
+
+def _take(answer: LoggedAnswer, splice: Splice, entry: Entry) -> None:
+    event = entry.event
+    if isinstance(event, TextGenerated | AnswerText):
+        try:
+            answer.text += splice.add(event.start, event.text)
+        except Gap as gap:
+            answer.gaps.append(str(gap))
+    elif event.TERMINAL:
+        answer.terminal, answer.ended = event, entry.moment
+        answer.ended_at = (entry.partition, entry.offset)
