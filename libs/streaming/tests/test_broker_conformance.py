@@ -114,8 +114,8 @@ async def test_the_group_confirms_who_is_its_member(broker: Any, topic: Topic, u
     first = await broker.consumer(group, [topic], nothing)
     await joined(first)
     await first.poll(0.01)
-    assert await first.confirm(Partition(topic.name, 2))
-    assert not await first.confirm(Partition("another", 0))
+    assert await first.confirm(Partition(topic.name, 2), Position(0))
+    assert not await first.confirm(Partition("another", 0), Position(0))
 
 
 async def test_a_reader_reads_more_partitions_and_fewer_and_elsewhere(broker: Any, topic: Topic) -> None:

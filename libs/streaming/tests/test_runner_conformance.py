@@ -70,6 +70,10 @@ class Line:
         event = event or question(subject)
         await records.send(self.producer, self.source, envelope(subject, type(event), deadline_ms), event)
 
+    async def send_to(self, number: int, subject: str) -> None:
+        body, headers = codec.encode(question(subject)), to_headers(envelope(subject))
+        await self.producer.send(self.source.name, subject.encode(), body, headers, number)
+
     @asynccontextmanager
     async def running(self, processing: Each | Batch | Fold[Any]) -> AsyncIterator[Offsets]:
         """Run the stage; at the end stop and drain it."""
@@ -208,6 +212,20 @@ async def test_a_flood_of_garbage_stops_the_stage_before_its_topic_is_empty(line
         assert await line.dead.poll(0.5) == []
         assert offsets.committable(Partition(line.source.name, 0)) == Position(101)
     assert "101 invalid records in a row" in line.quarantined[0]
+
+
+async def test_a_valid_record_that_completes_a_window_of_garbage_stops_the_stage_too(
+    line: Line,
+) -> None:
+    async with line.running(Each(echo(line), lambda: 4)):
+        for _ in range(3):
+            garbage = [line.producer.send(line.source.name, b"k", b"junk", [], 0) for _ in range(65)]
+            await asyncio.gather(*garbage)
+            await line.send_to(0, "r")
+        await line.send_to(0, "r")
+        await line.send_to(0, "the last of two hundred")
+        await until(lambda: line.quarantined != [])
+    assert "195 of the last 200 records are invalid" in line.quarantined[0]
 
 
 async def test_an_unreadable_body_fails_its_request_at_once(line: Line) -> None:

@@ -14,7 +14,7 @@ from penstock.gateway.ports import Claim
 from penstock.messages import ids
 from penstock.messages.chat import AnswerStarted, AnswerText, ClientJoined, RequestFailed
 from penstock.messages.topics import CHAT_REQUESTS
-from penstock.streaming.ports import BrokerError
+from penstock.streaming.ports import BrokerError, RecordTooLarge
 
 
 def keyed(key: str = "k", **more: str) -> dict[str, str]:
@@ -107,9 +107,23 @@ async def test_a_failed_request_stays_the_same_request(stand: Any) -> None:
     assert questions(stand) == 1
 
 
-async def test_a_request_that_was_not_accepted_releases_its_key(stand: Any, kit: Any) -> None:
+async def test_a_request_that_was_not_confirmed_keeps_its_key_and_its_id(stand: Any, kit: Any) -> None:
+    # It may still come into the log: a retry must not make a second request of it.
     stand.source.broker.failing = BrokerError("disk full")
-    assert code(await stand.ask(headers=keyed())) == (503, "not_accepted")
+    refused = await stand.ask(headers=keyed())
+    assert code(refused) == (503, "not_accepted")
+    stand.source.broker.failing = None
+    assert code(await stand.ask(kit.body(max_tokens=9), headers=keyed())) == (422, "idempotency_key_reused")
+    asking = asyncio.create_task(stand.ask(headers=keyed()))
+    await stand.answer("now")
+    again = await asking
+    assert again.status_code == 200
+    assert again.headers["x-request-id"] == refused.headers["x-request-id"]
+
+
+async def test_a_request_that_is_too_large_for_the_log_releases_its_key(stand: Any, kit: Any) -> None:
+    stand.source.broker.failing = RecordTooLarge("too large")
+    assert code(await stand.ask(headers=keyed())) == (413, "request_too_large")
     stand.source.broker.failing = None
     asking = asyncio.create_task(stand.ask(kit.body(max_tokens=9), headers=keyed()))
     await stand.answer("now")

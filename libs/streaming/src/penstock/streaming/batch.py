@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from opentelemetry.trace import Span
 
+from penstock.messages.envelope import Envelope
 from penstock.streaming.attempts import attempt
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
@@ -38,6 +39,9 @@ class BatchProcessor:
             count = min(self._size, len(self._waiting))
             works = [self._waiting.popleft() for _ in range(count)]
             self._running = asyncio.create_task(self._process(works))
+
+    async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
+        return cause
 
     def abandon(self, partition: Partition, subject: str) -> None:
         """Each event stands for itself: there is no state to forget."""

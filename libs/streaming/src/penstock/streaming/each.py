@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from opentelemetry import trace
 
+from penstock.messages.envelope import Envelope
 from penstock.streaming.attempts import attempt
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
@@ -36,6 +37,9 @@ class EachProcessor:
         if self._broken is not None:
             raise self._broken
         self._start()
+
+    async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
+        return cause
 
     def abandon(self, partition: Partition, subject: str) -> None:
         """Each event stands for itself: there is no state to forget."""

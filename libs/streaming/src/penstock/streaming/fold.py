@@ -104,6 +104,9 @@ class FoldProcessor:
         for key in late:
             self._end(key, DeadlineExceeded())
 
+    async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
+        return cause
+
     def abandon(self, partition: Partition, subject: str) -> None:
         if (partition, subject) in self._open:
             self._end((partition, subject), None)

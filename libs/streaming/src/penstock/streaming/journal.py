@@ -44,10 +44,14 @@ class _Run:
 
 @dataclass(slots=True)
 class _Owned:
-    """One input partition of ours. `lows`: where in the journal each subject that we know begins."""
+    """One input partition of ours, `settled` when it is claimed, or lost.
+
+    `lows`: where in the journal each subject that we know begins.
+    """
 
     note: str
     claim: Claim | None = None
+    settled: asyncio.Event = field(default_factory=asyncio.Event)
     held: list[Work] = field(default_factory=list)
     lows: dict[str, Place] = field(default_factory=dict)
     open: dict[str, Written] = field(default_factory=dict)
@@ -75,6 +79,14 @@ class JournalProcessor(EachProcessor):
             return owned.note if owned else ""
         low = min([*owned.lows.values()], default=owned.written)
         return note_of(owned.claim.marker.epoch, low)
+
+    async def owning(self, partition: Partition, cause: Envelope, /) -> Envelope | None:
+        owned = self._owned.get(partition)
+        if owned is not None:
+            await owned.settled.wait()
+        if owned is None or owned.claim is None:
+            return None
+        return _under(owned.claim.marker.epoch, cause)
 
     @property
     def is_full(self) -> bool:
@@ -107,7 +119,8 @@ class JournalProcessor(EachProcessor):
                 self._runs.pop(_turn(work.received))
         super().revoke(partitions)
         for partition in partitions:
-            self._owned.pop(partition, None)
+            if owned := self._owned.pop(partition, None):
+                owned.settled.set()
         for turn, run in self._runs.items():
             if turn.partition in partitions:
                 run.handover.set()
@@ -139,6 +152,7 @@ class JournalProcessor(EachProcessor):
             else:
                 owned.open[subject] = written
         owned.claim = claim
+        owned.settled.set()
         held, owned.held = owned.held, []
         for work in held:
             self._take(owned, work)

@@ -46,6 +46,10 @@ class Offsets:
         offset = mark.committable if mark else None
         return None if offset is None else Position(offset, self.note(partition, offset))
 
+    def committed(self) -> Mapping[Partition, Position]:
+        """Return what is committed, as far as we know, of the partitions that are ours."""
+        return self._committed
+
     def take_news(self) -> Mapping[Partition, Position]:
         """Return what is to be committed and differs from the last call."""
         news = {

@@ -79,10 +79,10 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[Partition, Position]) -> None:
         """Commit where to read on. Raises BrokerError; partitions no longer ours are ignored."""
 
-    async def confirm(self, partition: Partition) -> bool:
+    async def confirm(self, partition: Partition, committed: Position) -> bool:
         """Return whether the group, asked now, still counts this member, and the partition is its own.
 
-        Only for a partition of which nothing was committed since it was assigned. Raises BrokerError.
+        It is asked by committing again what is committed there. Raises BrokerError.
         """
 
     async def pause(self) -> None:

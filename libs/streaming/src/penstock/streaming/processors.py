@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
+from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.failures import Failures
@@ -42,6 +43,9 @@ class Processor(Protocol):
 
     def tick(self) -> None:
         """Do what is due by time; called several times a second. Raises BrokerError if sending has failed."""
+
+    async def owning(self, partition: Partition, cause: Envelope, /) -> Envelope | None:
+        """Return `cause` as the envelope of what we write for it, once we may; None if we no longer may."""
 
     def abandon(self, partition: Partition, subject: str) -> None:
         """Forget the state of a subject whose request has failed by an unreadable record."""

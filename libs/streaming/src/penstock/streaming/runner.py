@@ -20,7 +20,7 @@ from penstock.streaming.fold import FoldProcessor
 from penstock.streaming.journal import JournalProcessor
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
-from penstock.streaming.ports import BrokerError, Consumer, Producer, Reader, Record
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader, Record
 from penstock.streaming.processors import Means, Processor, Work
 from penstock.streaming.quarantine import Quarantine, Tolerance
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
@@ -30,6 +30,7 @@ from penstock.streaming.tracing import Spans
 POLL_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
 DRAIN_SECONDS = 8.0
+_JOIN_SECONDS = 3.0  # a poll amid a join may take that long
 log = structlog.get_logger()
 
 
@@ -38,7 +39,8 @@ class Runner:
 
     `offsets` is made by the caller, who gives its `committable` to the consumer. A Journaled stage needs a
     reader for its `journal` and the `instance` name of this process. `quarantined` is told why no more
-    records are taken, when more are invalid than the `tolerance` allows. `run` raises BrokerError
+    records are taken, when more are invalid than the `tolerance` allows. After `session_seconds` without a
+    sign the group gives our partitions to others. `run` raises BrokerError
     when the broker no longer takes records: then nothing is committed that was not acknowledged, and a
     new process starts where this one left off.
     """
@@ -54,6 +56,7 @@ class Runner:
         instance: str = "",
         tolerance: Tolerance = Tolerance(),  # noqa: B008  # a constant
         quarantined: Callable[[str], None] = lambda _: None,
+        session_seconds: float = 10.0,
     ) -> None:
         self._stage = stage
         self._topics = {topic.name: topic for topic in stage.inputs}
@@ -72,6 +75,8 @@ class Runner:
         self._rejecting: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._next_commit = 0.0
+        self._session_seconds = session_seconds
+        self._awake = time.monotonic()
         self._paused = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -79,6 +84,7 @@ class Runner:
         try:
             while not stop.is_set():
                 polled = await self._consumer.poll(POLL_SECONDS)
+                await self._stay_if_awake()
                 self._offsets.drop(polled.revoked)
                 self._processor.revoke(polled.revoked)
                 for partition, committed in polled.assigned.items():
@@ -97,7 +103,22 @@ class Runner:
 
     def _takeover(self, topic: Topic, journal: Reader | None, instance: str) -> Takeover:
         assert journal is not None  # noqa: S101  # the worker opens one for such a stage
-        return Takeover(topic, instance, journal, self._producer, self._consumer.confirm, self._clock)
+        return Takeover(topic, instance, journal, self._producer, self._confirm, self._clock)
+
+    async def _confirm(self, partition: Partition) -> bool:
+        committed = self._offsets.committed().get(partition)
+        return committed is not None and await self._consumer.confirm(partition, committed)
+
+    async def _stay_if_awake(self) -> None:
+        """Raise BrokerError if this process was stopped for so long that others have taken its place.
+
+        It would read on from where it was, and take up work that has ended since.
+        """
+        now = time.monotonic()
+        slept, self._awake = now - self._awake, now
+        owned = next(iter(self._offsets.committed()), None)
+        if slept > self._session_seconds + _JOIN_SECONDS and owned and not await self._confirm(owned):
+            raise BrokerError(f"stopped for {slept:.0f} s, and no longer a member of its group")
 
     async def _turn(self) -> None:
         """Do what each round needs besides reading: react to failures, pause or resume, commit."""
@@ -122,15 +143,17 @@ class Runner:
         try:
             received = records.decode(record, topic)
         except InvalidEvent as error:
-            self._saw_invalid()
+            self._watch(valid=False)
             self._rejecting.add(asyncio.create_task(self._reject(record, str(error), done)))
         else:
-            self._quarantine.saw(valid=True)
+            self._watch(valid=True)
             self._processor.submit(Work(record, topic, received, done))
 
-    def _saw_invalid(self) -> None:
-        self._quarantine.saw(valid=False)
-        if self._quarantine.reason is not None:
+    def _watch(self, *, valid: bool) -> None:
+        """Take note of a record, which may be the one too many: a valid one, too, completes a window."""
+        before = self._quarantine.reason
+        self._quarantine.saw(valid=valid)
+        if before is None and self._quarantine.reason is not None:
             log.error("quarantined", stage=self._stage.name, reason=self._quarantine.reason)
             self._quarantined(self._quarantine.reason)
 
@@ -142,6 +165,10 @@ class Runner:
             log.warning("invalid_record", topic=topic.name, offset=record.offset, error=error)
             await self._outbox.bury(record, topic, error)
         else:
+            owning = await self._processor.owning(record.partition, envelope)
+            if owning is None:
+                return  # the next owner meets the record, too
+            envelope = owning
             self._processor.abandon(record.partition, envelope.subject)
             invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
             with self._spans.process(envelope, record) as span:

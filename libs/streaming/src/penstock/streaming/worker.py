@@ -172,6 +172,7 @@ async def _run_stages(
                     instance=instance,
                     tolerance=Tolerance(settings.invalid_run, settings.invalid_share),
                     quarantined=partial(readiness.waiting, RECORDS),
+                    session_seconds=settings.session_timeout_ms / 1000,
                 )
                 tasks.create_task(runner.run(stop))
             tasks.create_task(wait_for(KAFKA, lambda: _group_reason(consumers), readiness, stop))

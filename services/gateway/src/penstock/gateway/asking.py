@@ -144,7 +144,10 @@ class Asking:
             await self._exchange.send(question.request_id, question.tenant, question.content, span)
         except ApiError as error:
             self._exchange.withdraw(question.request_id, error)
-            await self._release(question)
+            # What was not confirmed may still arrive: the key then goes on standing for this request, and a
+            # retry writes it again under the same id.
+            if error.code != errors.NOT_ACCEPTED:
+                await self._release(question)
             raise
 
     async def _ensure_asked(self, request_id: str, question: Question, span: Span) -> None:

@@ -112,7 +112,6 @@ class KafkaGroupConsumer:
         self._thread = thread
         self._rebalance = rebalance
         self._paused = False
-        self._taken_over: dict[Partition, Position] = {}
 
     @property
     def joined(self) -> bool:
@@ -128,9 +127,7 @@ class KafkaGroupConsumer:
         wait_ms = int(wait * 1000) if self._is_stable() else _JOIN_MS
         polled = self._client.poll(timeout_ms=wait_ms)
         revoked, assigned = self._rebalance.take()
-        taken_over = {partition: self._last_commit(partition) for partition in assigned}
-        self._taken_over |= taken_over
-        return Polled(_records(polled), revoked, taken_over)
+        return Polled(_records(polled), revoked, {p: self._last_commit(p) for p in assigned})
 
     def _last_commit(self, partition: Partition) -> Position:
         committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)
@@ -139,12 +136,12 @@ class KafkaGroupConsumer:
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
 
-    async def confirm(self, partition: Partition) -> bool:
-        # The coordinator takes commits of current members only; this one changes nothing.
+    async def confirm(self, partition: Partition, committed: Position) -> bool:
+        # The coordinator takes commits of current members only.
         if kafka.TopicPartition(*partition) not in self._client.assignment():
             return False
         try:
-            await self.commit({partition: self._taken_over[partition]})
+            await self.commit({partition: committed})
         except BrokerError as error:
             log.info("not_confirmed_as_owner", topic=partition.topic, error=str(error))
             return False

@@ -179,7 +179,8 @@ class MemoryConsumer:
             if partition in self._positions:
                 self._broker.committed[self.group, partition] = position
 
-    async def confirm(self, partition: Partition) -> bool:
+    async def confirm(self, partition: Partition, committed: Position) -> bool:
+        await self.commit({partition: committed})
         return partition in self._positions
 
     async def pause(self) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+NOT_ACCEPTED = "not_accepted"
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "server_error"]
 
 
@@ -78,7 +79,7 @@ def not_ready(waiting_for: list[str]) -> ApiError:
 def not_accepted() -> ApiError:
     """The log did not confirm the request in time, or refused it."""
     message = "The request could not be written to the log and was not accepted. Try again in a moment."
-    return ApiError(503, "not_accepted", message, retry_after_s=2)
+    return ApiError(503, NOT_ACCEPTED, message, retry_after_s=2)
 
 
 def timed_out(seconds: float) -> ApiError:
