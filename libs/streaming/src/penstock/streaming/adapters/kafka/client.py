@@ -1,0 +1,76 @@
+"""What all clients of Kafka share: a thread for their calls, connection settings, errors as ours."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from kafka import errors
+
+from penstock.streaming.ports import BrokerError, Partition, Record, RecordTooLarge
+
+CONNECT_MS = 5_000
+_FETCH_BYTES = 8 << 20
+T = TypeVar("T")
+
+
+class Thread:
+    """Runs the calls to one client, one after the other, in one thread, with its errors as BrokerError."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
+
+    async def call(self, function: Callable[..., T], *args: object, **kwargs: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._pool, lambda: function(*args, **kwargs)
+            )
+        except errors.KafkaError as error:
+            raise BrokerError(f"{type(error).__name__}: {error}") from error
+
+    def end(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def connecting(bootstrap: str, client_id: str) -> dict[str, Any]:
+    """Return the settings of every client."""
+    return {
+        "bootstrap_servers": bootstrap,
+        "client_id": client_id,
+        "bootstrap_timeout_ms": CONNECT_MS,
+        "reconnect_backoff_max_ms": 1_000,
+        "allow_auto_create_topics": False,
+        "metrics_enabled": False,
+    }
+
+
+def reading(bootstrap: str, client_id: str) -> dict[str, Any]:
+    """Return the settings of every client that reads."""
+    return connecting(bootstrap, client_id) | {
+        "enable_auto_commit": False,
+        "fetch_max_bytes": _FETCH_BYTES,
+    }
+
+
+def as_broker_error(error: BaseException) -> BrokerError:
+    """Return an error of the client as one of ours."""
+    kind = RecordTooLarge if isinstance(error, errors.MessageSizeTooLargeError) else BrokerError
+    return kind(f"{type(error).__name__}: {error}")
+
+
+def records_of(polled: Mapping[Any, Sequence[Any]]) -> list[Record]:
+    """Return what a poll brought as our records."""
+    return [
+        Record(
+            Partition(tp.topic, tp.partition),
+            item.offset,
+            item.key,
+            item.value,
+            item.headers,
+            item.timestamp,
+        )
+        for tp, items in polled.items()
+        for item in items
+    ]
