@@ -9,6 +9,7 @@ from e2e.stack import ROOT, Stack
 from penstock.devstack.state import StateDir
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks at this hook, too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let one process run all tests of the stack, one after the other, while another runs the rest."""
     for item in items:
