@@ -32,7 +32,7 @@ test: ## Set up, check, and run all tests
 	@$(MAKE) --no-print-directory prepared
 	@$(MAKE) --no-print-directory check
 	@echo "==> Tests"
-	@$(BIN)/pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/pytest --numprocesses 3 --dist loadgroup
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"

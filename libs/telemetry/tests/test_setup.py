@@ -71,3 +71,24 @@ def test_a_process_is_ready_only_when_all_its_parts_are() -> None:
     assert readiness.body() == {"ready": False, "waiting_for": ["model: loading"]}
     readiness.ready("model")
     assert readiness.body() == {"ready": True, "waiting_for": []}
+
+
+def test_a_logged_error_tells_where_and_never_the_values_of_variables() -> None:
+    program = """
+import structlog
+from penstock.telemetry.setup import set_up
+set_up("generation")
+def answer(prompt):
+    raise ValueError("no way")
+try:
+    answer("the secret of the prompt")
+except ValueError as error:
+    structlog.get_logger().error("failed", exc_info=error)
+"""
+    done = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-c", program], env={}, capture_output=True, text=True, timeout=60, check=True
+    )
+    [line] = [line for line in done.stderr.splitlines() if '"failed"' in line]
+    assert "no way" in line
+    assert "answer" in line
+    assert "secret" not in line

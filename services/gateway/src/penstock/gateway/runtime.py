@@ -38,6 +38,7 @@ from penstock.gateway.settings import Settings
 from penstock.streaming.clock import BrokerClock, unix_ms
 from penstock.streaming.tracing import Spans
 from penstock.streaming.worker import stop_on_signals
+from penstock.telemetry.http import Transport
 from penstock.telemetry.readiness import Readiness
 
 KEEP_CONNECTION_S = 75
@@ -197,7 +198,7 @@ async def serve(settings: Settings) -> None:
     """Run one gateway on Kafka until SIGTERM or SIGINT. Raises OSError if it cannot listen."""
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(transport=Transport(), trust_env=False) as client:
         clock = BrokerClock()
         source = KafkaLog(settings.kafka, settings.instance, clock)
         gateway = Gateway(settings, source, client, clock)

@@ -8,6 +8,7 @@ from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.stage import Each, Stage
+from penstock.telemetry.http import Transport
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 from penstock.tokenization.adapters.tgi import TgiModel
@@ -28,7 +29,8 @@ async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     readiness = Readiness(worker.KAFKA, BACKENDS)
     urls = [backend.url for backend in settings.backends]
-    async with httpx2.AsyncClient(timeout=10, trust_env=False) as client, asyncio.TaskGroup() as tasks:
+    client = httpx2.AsyncClient(transport=Transport(), timeout=10, trust_env=False)
+    async with client, asyncio.TaskGroup() as tasks:
         model = TgiModel(client, urls)
         tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))
         tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))

@@ -15,6 +15,7 @@ from huggingface_hub.inference._generated.types.text_generation import TextGener
 
 from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
 from penstock.messages.chat import Sampling
+from penstock.telemetry.http import Transport
 
 CONNECT_SECONDS = 5.0
 TOO_MANY_REQUESTS = 429
@@ -46,9 +47,7 @@ class SharedTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(self) -> None:
-        self._transport = httpx2.AsyncHTTPTransport(
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-        )
+        self._transport = Transport(limits=httpx2.Limits(max_connections=None, max_keepalive_connections=64))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         # How long an answer may take is the caller's to know; a server that does not even connect is gone.

@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.retrieval.domain.passages import Vector
 from penstock.streaming.errors import HandlerError, PermanentError, TransientError
+from penstock.telemetry.http import Transport
 
 BATCH = 32
 """Texts a call; the default `max_client_batch_size` of the server."""
@@ -24,7 +25,7 @@ class TeiEmbedder:
     def __init__(self, url: str, vector_size: int) -> None:
         self._url = url.rstrip("/")
         self._vector_size = vector_size
-        self._client = httpx2.AsyncClient(timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx2.AsyncClient(transport=Transport(), timeout=_TIMEOUT, trust_env=False)
 
     async def embed(self, texts: Sequence[str]) -> list[Vector]:
         vectors: list[Vector] = []
