@@ -66,9 +66,9 @@ def make_spec(tmp_path: Path) -> MakeSpec:
 
 @pytest.fixture
 def until() -> Callable[..., object]:
-    """``await until(condition)``: polls it for at most ten seconds."""
+    """``await until(condition)``: polls it for at most half a minute."""
 
-    async def wait(condition: Callable[[], bool], within: float = 10.0) -> None:
+    async def wait(condition: Callable[[], bool], within: float = 30.0) -> None:
         async with asyncio.timeout(within):
             while not condition():  # noqa: ASYNC110 other processes set no event of ours
                 await asyncio.sleep(0.01)

@@ -257,15 +257,15 @@ async def test_a_service_that_only_crashes_ends_a_detached_start(penstock: Penst
 
 
 def test_a_start_that_takes_too_long_names_who_is_late(penstock: Penstock) -> None:
-    penstock.env |= {"PENSTOCK_READY_TIMEOUT": "8", "PENSTOCK_KAFKA": f"127.0.0.1:{free_ports(1)[0]}"}
+    penstock.env |= {"PENSTOCK_READY_TIMEOUT": "12", "PENSTOCK_KAFKA": f"127.0.0.1:{free_ports(1)[0]}"}
     late = penstock("up", "--detach")
     assert late.returncode == 1
-    assert late.stderr.startswith("penstock: Not ready after 8 s: kafka, ")
+    assert late.stderr.startswith("penstock: Not ready after 12 s: kafka, ")
     assert "retrieval" in late.stderr
     late = penstock("demo", "--once")
     assert late.returncode == 1
     assert (
-        f"Not ready after 8 s: kafka is waiting for an answer from {penstock.env['PENSTOCK_KAFKA']}"
+        f"Not ready after 12 s: kafka is waiting for an answer from {penstock.env['PENSTOCK_KAFKA']}"
         in late.stderr
     )
 
