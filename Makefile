@@ -32,7 +32,15 @@ test: ## Set up, check, and run all tests
 	@$(MAKE) --no-print-directory prepared
 	@$(MAKE) --no-print-directory check
 	@echo "==> Tests"
-	@$(BIN)/pytest --numprocesses 3 --dist loadgroup
+	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole
+
+# Side by side, since both wait more than they compute: the parts two at a time, and the stack as a whole.
+.PHONY: test-parts test-whole
+test-parts:
+	@$(BIN)/pytest --numprocesses 2 libs services contracts
+
+test-whole:
+	@$(BIN)/pytest e2e
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"

@@ -9,14 +9,6 @@ from e2e.stack import ROOT, Stack
 from penstock.devstack.state import StateDir
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the marks at this hook, too
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process run all tests of the stack, one after the other, while another runs the rest."""
-    for item in items:
-        if item.path.is_relative_to(ROOT / "e2e"):
-            item.add_marker(pytest.mark.xdist_group("stack"))
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
