@@ -24,10 +24,10 @@ from penstock.messages.envelope import Envelope, to_headers
 from penstock.messages.event import Event
 from penstock.messages.reading import Fence, Splice
 from penstock.messages.topics import Topic
-from penstock.streaming import records
+from penstock.streaming import records, runner
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import BrokerError, Partition, Producer, Reader
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader
 from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Journaled, Outgoing, Received, Stage
 from penstock.streaming.takeover import Takeover
@@ -88,6 +88,7 @@ class Line:
     producer: Producer
     reader: Reader
     seen: list[Received[Event]] = field(default_factory=list)
+    consumers: list[Consumer] = field(default_factory=list)
 
     async def ask(self, subject: str) -> None:
         question = ChatRequested(
@@ -110,12 +111,13 @@ class Line:
     async def start(self, writer: Writer, instance: str, stop: asyncio.Event) -> None:
         offsets = Offsets()
         consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
+        self.consumers.append(consumer)
         stage = Stage(
             self.group, (self.source,), Journaled(writer.handle, lambda: 16, self.journal), self.journal
         )
         journal = await self.broker.reader([], "end")
-        runner = Runner(stage, consumer, self.producer, offsets, journal=journal, instance=instance)
-        await runner.run(stop)
+        stage_runner = Runner(stage, consumer, self.producer, offsets, journal=journal, instance=instance)
+        await stage_runner.run(stop)
 
     async def until(self, condition: Callable[[list[Received[Event]]], bool]) -> list[Received[Event]]:
         async with asyncio.timeout(25):
@@ -274,3 +276,46 @@ async def test_a_broker_that_fails_amid_a_takeover_is_told(line: Line) -> None:
     takeover = Takeover(line.journal, "a", Failing(), line.producer, None, unix_ms)  # type: ignore[arg-type]
     with pytest.raises(BrokerError):
         await takeover.claim({SOURCE: ""})
+
+
+async def test_a_request_with_an_invalid_record_fails_under_the_owners_epoch(line: Line) -> None:
+    async with line.running(Writer(line.journal)):
+        headers = to_headers(envelope("bad"))
+        await line.producer.send(line.source.name, b"bad", b"{", headers, 0)
+        seen = await line.until(finished("bad"))
+    assert isinstance(seen[-1].event, RequestFailed)
+    # Without the epoch of the marker before it, no reader would count the failure.
+    assert [received.envelope.epoch for received in seen] == [1, 1]
+
+
+async def test_a_stop_before_the_partition_is_claimed_does_not_hang(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = asyncio.Event()
+
+    async def never(_takeover: Takeover, _notes: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Takeover, "claim", never)
+    async with line.running(Writer(line.journal)):
+        await line.producer.send(line.source.name, b"bad", b"{", to_headers(envelope("bad")), 0)
+        await asyncio.wait_for(begun.wait(), 15)
+
+
+async def test_a_process_that_was_frozen_and_replaced_ends(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_JOIN_SECONDS", -100.0)  # any pause counts as one of a minute
+    stop = asyncio.Event()
+    running = asyncio.create_task(line.start(Writer(line.journal), "a", stop))
+    await line.ask("r1")
+    await line.until(finished("r1"))  # the group still knows it: it goes on
+    consumer = line.consumers[-1]
+
+    async def gone(*_: object) -> bool:
+        return False
+
+    monkeypatch.setattr(consumer, "confirm", gone)
+    with pytest.raises(BrokerError, match="no longer a member"):
+        await asyncio.wait_for(running, 15)

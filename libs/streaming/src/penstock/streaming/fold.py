@@ -67,7 +67,7 @@ class FoldProcessor:
 
     def submit(self, work: Work) -> None:
         received = work.received
-        if not self._epochs_of(received.partition).admits(received.envelope.epoch, received.offset):
+        if not self._epochs[received.partition].admits(received.envelope.epoch, received.offset):
             work.done()
             return
         key = (received.partition, received.envelope.subject)
@@ -115,10 +115,8 @@ class FoldProcessor:
         self._epochs[partition] = _Epochs(int(note or "0"))
 
     def note(self, partition: Partition, offset: int, /) -> str:
-        return str(self._epochs_of(partition).before(offset))
-
-    def _epochs_of(self, partition: Partition) -> _Epochs:
-        return self._epochs.get(partition) or self._epochs.setdefault(partition, _Epochs(0))
+        epochs = self._epochs.get(partition)
+        return str(epochs.before(offset)) if epochs else ""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         for key in [key for key in self._open if key[0] in partitions]:

@@ -94,7 +94,7 @@ class JournalProcessor(EachProcessor):
         return len(self._waiting) + held > self._concurrency()
 
     def submit(self, work: Work) -> None:
-        owned = self._owned.setdefault(work.received.partition, _Owned(""))
+        owned = self._owned[work.received.partition]
         if owned.claim is None:
             owned.held.append(work)
         else:
@@ -129,6 +129,8 @@ class JournalProcessor(EachProcessor):
         self._waiting.clear()
         if self._claiming is not None:
             self._claiming.cancel()
+        for owned in self._owned.values():
+            owned.settled.set()  # what waits for a claim is left to the next owner
         if self._running:
             await asyncio.wait(self._running, timeout=HANDOVER_SECONDS)
         for run in self._runs.values():

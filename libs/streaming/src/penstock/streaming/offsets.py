@@ -24,13 +24,11 @@ class Offsets:
         self._committed[partition] = committed
 
     def add(self, partition: Partition, offset: int) -> Callable[[], None]:
-        """Take note of a polled record, and return what to call when it is handled.
+        """Take note of a record polled from a partition of ours, and return what to call when it is handled.
 
         That call does nothing once the partition was dropped, even if it has come back since.
         """
-        mark = self._marks.get(partition)
-        if mark is None:
-            mark = self._marks[partition] = Watermark()
+        mark = self._marks[partition]
         mark.add(offset)
         return lambda: mark.done(offset)
 
@@ -46,9 +44,10 @@ class Offsets:
         offset = mark.committable if mark else None
         return None if offset is None else Position(offset, self.note(partition, offset))
 
-    def committed(self) -> Mapping[Partition, Position]:
-        """Return what is committed, as far as we know, of the partitions that are ours."""
-        return self._committed
+    @property
+    def owned(self) -> Collection[Partition]:
+        """Return the partitions that are ours."""
+        return self._marks.keys()
 
     def take_news(self) -> Mapping[Partition, Position]:
         """Return what is to be committed and differs from the last call."""

@@ -79,11 +79,8 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[Partition, Position]) -> None:
         """Commit where to read on. Raises BrokerError; partitions no longer ours are ignored."""
 
-    async def confirm(self, partition: Partition, committed: Position) -> bool:
-        """Return whether the group, asked now, still counts this member, and the partition is its own.
-
-        It is asked by committing again what is committed there. Raises BrokerError.
-        """
+    async def confirm(self, partition: Partition, position: Position) -> bool:
+        """Commit, and return whether the group took it: it counts this member, the partition its own."""
 
     async def pause(self) -> None:
         """Let polls return no records (of partitions assigned later, too) until `resume`."""

@@ -88,10 +88,11 @@ class Runner:
                 self._offsets.drop(polled.revoked)
                 self._processor.revoke(polled.revoked)
                 for partition, committed in polled.assigned.items():
-                    self._offsets.begin(partition, committed)
                     self._processor.assign(partition, committed.note)
+                    self._offsets.begin(partition, committed)
                 for record in polled.records:
-                    if self._quarantine.reason is None:
+                    # One that was fetched before its partition went belongs to the next owner.
+                    if self._quarantine.reason is None and record.partition in self._offsets.owned:
                         self._accept(record)
                 await self._turn()
             await self._processor.drain(DRAIN_SECONDS)
@@ -106,8 +107,8 @@ class Runner:
         return Takeover(topic, instance, journal, self._producer, self._confirm, self._clock)
 
     async def _confirm(self, partition: Partition) -> bool:
-        committed = self._offsets.committed().get(partition)
-        return committed is not None and await self._consumer.confirm(partition, committed)
+        position = self._offsets.committable(partition)
+        return position is not None and await self._consumer.confirm(partition, position)
 
     async def _stay_if_awake(self) -> None:
         """Raise BrokerError if this process was stopped for so long that others have taken its place.
@@ -116,7 +117,7 @@ class Runner:
         """
         now = time.monotonic()
         slept, self._awake = now - self._awake, now
-        owned = next(iter(self._offsets.committed()), None)
+        owned = next(iter(self._offsets.owned), None)
         if slept > self._session_seconds + _JOIN_SECONDS and owned and not await self._confirm(owned):
             raise BrokerError(f"stopped for {slept:.0f} s, and no longer a member of its group")
 

@@ -179,8 +179,8 @@ class MemoryConsumer:
             if partition in self._positions:
                 self._broker.committed[self.group, partition] = position
 
-    async def confirm(self, partition: Partition, committed: Position) -> bool:
-        await self.commit({partition: committed})
+    async def confirm(self, partition: Partition, position: Position) -> bool:
+        await self.commit({partition: position})
         return partition in self._positions
 
     async def pause(self) -> None:

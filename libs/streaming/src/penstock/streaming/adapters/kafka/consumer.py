@@ -94,12 +94,12 @@ class KafkaGroupConsumer:
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
 
-    async def confirm(self, partition: Partition, committed: Position) -> bool:
+    async def confirm(self, partition: Partition, position: Position) -> bool:
         # The coordinator takes commits of current members only.
         if kafka.TopicPartition(*partition) not in self._client.assignment():
             return False
         try:
-            await self.commit({partition: committed})
+            await self.commit({partition: position})
         except BrokerError as error:
             log.info("not_confirmed_as_owner", topic=partition.topic, error=str(error))
             return False
