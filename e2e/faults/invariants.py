@@ -204,27 +204,35 @@ def check_slots(
 
 
 def check_commits(commits: Iterable[Committed], log: Logbook) -> Iterator[Violation]:
-    """I4: below a committed offset every record's request has what the record should have caused."""
+    """I4: below a committed offset every record's request has what the record should have caused.
+
+    `commits` come in order of time, so a record is judged by the first one that passes it.
+    """
     caused = _caused(log)
     inputs: dict[tuple[str, int], list[Entry]] = defaultdict(list)
     for entry in log.entries:
         inputs[entry.topic, entry.partition].append(entry)
+    judged: dict[tuple[str, str, int], int] = defaultdict(int)
     told: set[tuple[str, str]] = set()
     for commit in commits:
-        for entry in inputs[commit.topic, commit.partition]:
-            if entry.offset >= commit.below:
-                break
+        entries, at = inputs[commit.topic, commit.partition], (commit.group, commit.topic, commit.partition)
+        while judged[at] < len(entries) and entries[judged[at]].offset < commit.below:
+            entry = entries[judged[at]]
+            judged[at] += 1
             if not entry.request_id or (commit.group, entry.request_id) in told or not _owes(entry):
                 continue
             places = caused.get((commit.group, entry.request_id), [])
             if not any(offset < commit.reached.get((topic, number), 0) for topic, number, offset in places):
                 told.add((commit.group, entry.request_id))
-                found = (
-                    f"{commit.group} had committed {commit.topic}/{commit.partition} up to {commit.below},"
-                    f" past {type(entry.event).__name__} at {entry.offset}; its result came"
-                    f" {'later' if places else 'never'}"
-                )
-                yield Violation("I4", "commit", entry.request_id, found)
+                yield Violation("I4", "commit", entry.request_id, _passed(commit, entry, bool(places)))
+
+
+def _passed(commit: Committed, entry: Entry, came: bool) -> str:
+    return (
+        f"{commit.group} had committed {commit.topic}/{commit.partition} up to {commit.below},"
+        f" past {type(entry.event).__name__} at {entry.offset}; its result"
+        f" came {'later' if came else 'never'}"
+    )
 
 
 _OUTPUTS = {"tokenization": "chat.tokenized", "retrieval": "chat.retrieved"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 
 from e2e.bench.tables import Table
-from e2e.faults.trial import OF_RECORDS, Result, slope
+from e2e.faults.scenarios import CALM
+from e2e.faults.trial import OF_RECORDS, Result, Usage, slope
 
 BEGIN = "<!-- faults:begin: written by make test-faults -->"
 END = "<!-- faults:end -->"
@@ -21,8 +23,7 @@ def tables(results: Sequence[Result]) -> list[Table]:
     found = [_main(real)] if real else []
     if broken:
         found.append(_caught(broken))
-    if any(result.memory for result in real):
-        found.append(_memory(max(real, key=lambda result: result.seconds)))
+    found += [_memory(result) for result in real if result.scenario.name == CALM]
     return found
 
 
@@ -102,17 +103,28 @@ def _rules(result: Result) -> Counter[str]:
 
 def _memory(result: Result) -> Table:
     rows = [
-        [
-            name,
-            f"{points[-1][2] / _MIB:.0f}",
-            f"{slope(points) / _MIB:+.2f}",
-            str(len({p[1] for p in points})),
-        ]
+        [name, *(f"{_used(points, share):.0f}" for share in (1 / 3, 2 / 3, 1)), f"{_growth(points):+.2f}"]
         for name, points in sorted(result.memory.items())
-        if points
     ]
-    title = f"Memory over {result.seconds / 60:.0f} minutes of “{result.scenario.name}”"
-    return Table(title, ("process", "MiB at the end", "MiB a minute", "lives"), rows)
+    title = f"Memory over {result.seconds / 60:.0f} minutes of load without faults"
+    headings = (
+        "process",
+        "MiB after a third",
+        "after two thirds",
+        "at the end",
+        "MiB a minute in the last half",
+    )
+    return Table(title, headings, rows)
+
+
+def _used(points: Sequence[Usage], share: float) -> float:
+    """MiB in the middle of the ten readings up to that share of the time."""
+    end = max(1, round(len(points) * share))
+    return median(used for _, _, used in points[max(0, end - 10) : end]) / _MIB
+
+
+def _growth(points: Sequence[Usage]) -> float:
+    return slope(points[len(points) // 2 :]) / _MIB
 
 
 def faults_by_kind(results: Sequence[Result]) -> Table:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from typing import TypeAlias
 
 from e2e.bench.figures import percentile
 from e2e.faults.asks import Kind
@@ -37,6 +38,10 @@ _TELL_EVERY_S = 30.0
 _AFTER_A_FAULT_S = 15.0
 
 
+Usage: TypeAlias = tuple[float, int, int]
+"""Unix seconds, pid, bytes."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What came of a scenario."""
@@ -47,7 +52,7 @@ class Result:
     injected: Sequence[Injected]
     violations: Sequence[Violation]
     notes: Sequence[str]
-    memory: dict[str, list[tuple[float, int, int]]]
+    memory: dict[str, list[Usage]]
 
     @property
     def states(self) -> Counter[str]:
@@ -167,7 +172,7 @@ def _judged(
     return Result(scenario, seconds, seen, injector.injected, violations, injector.notes, watch.memory)
 
 
-def slope(points: Sequence[tuple[float, int, int]]) -> float:
+def slope(points: Sequence[Usage]) -> float:
     """Bytes a minute by which a process has grown, over the life of its last pid; least squares."""
     last = [(moment, used) for moment, pid, used in points if pid == points[-1][1]]
     if len(last) < 2:
