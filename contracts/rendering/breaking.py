@@ -59,17 +59,23 @@ def breaking_operations(old: Json, new: Json) -> list[str]:
     ]
 
 
-def _plain(schema: object, root: Json) -> object:
-    """Return a schema without annotations, references replaced by what they stand for."""
+def _plain(schema: object, root: Json, within: frozenset[str] = frozenset()) -> object:
+    """Return a schema without annotations, references replaced by what they stand for.
+
+    `within` are the references that lead here: one that leads back into itself stays.
+    """
     if isinstance(schema, list):
-        return [_plain(each, root) for each in schema]
+        return [_plain(each, root, within) for each in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _plain(root["$defs"][schema["$ref"].rpartition("/")[2]], root)
-    plain = {key: _plain(value, root) for key, value in schema.items() if key not in _ANNOTATIONS}
+        name = schema["$ref"].rpartition("/")[2]
+        return schema if name in within else _plain(root["$defs"][name], root, within | {name})
+    plain = {key: _plain(value, root, within) for key, value in schema.items() if key not in _ANNOTATIONS}
     if "properties" in schema:  # whose keys are names of fields, not keywords
-        plain["properties"] = {name: _plain(value, root) for name, value in schema["properties"].items()}
+        plain["properties"] = {
+            name: _plain(value, root, within) for name, value in schema["properties"].items()
+        }
     return plain
 
 

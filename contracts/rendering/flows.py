@@ -54,7 +54,7 @@ FLOWS: Mapping[str, Flow] = {
     ),
     "ingestion": Flow(
         reads=_all_of(topics.DOCUMENTS_INDEXED),
-        writes=_all_of(topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED),
+        writes=_all_of(topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED, topics.DOCUMENTS_STATES),
         grouped=False,
     ),
     "replay": Flow(

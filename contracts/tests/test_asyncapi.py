@@ -96,10 +96,10 @@ def test_every_event_of_every_topic_is_sent_by_a_service() -> None:
     assert sent == {(topic, cls) for topic in TOPICS for cls in topic.events}
 
 
-def test_every_topic_but_the_ledger_and_the_replays_is_read_by_a_service() -> None:
+def test_every_topic_but_those_for_others_is_read_by_a_service() -> None:
     read = {topic.name for flow in FLOWS.values() for topic in flow.reads}
 
-    assert {topic.name for topic in TOPICS} - read == {"usage.recorded", "chat.replays"}
+    assert {topic.name for topic in TOPICS} - read == {"usage.recorded", "chat.replays", "documents.states"}
 
 
 def test_every_service_of_the_flows_exists() -> None:

@@ -13,29 +13,58 @@ from penstock.messages.chat import ChatRequested, Message, Sampling
 from penstock.messages.codec import decode, encode, event_types
 from penstock.messages.documents import DocumentDeleted
 from penstock.messages.event import Event, InvalidEvent
+from penstock.messages.search import Filter
 
 DELETED = DocumentDeleted(document_id="handbook.md", version=1_764_000_000_123)
+
+
+_keys = st.text(min_size=1, max_size=64)
+_numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+_scalars = st.text(max_size=20) | _numbers | st.booleans()
+_lists = st.lists(_scalars, max_size=3).map(tuple)
+_comparisons = st.one_of(
+    st.builds(Filter, type=st.sampled_from(["eq", "ne"]), key=_keys, value=_scalars),
+    st.builds(Filter, type=st.sampled_from(["gt", "gte", "lt", "lte"]), key=_keys, value=_numbers),
+    st.builds(Filter, type=st.sampled_from(["in", "nin"]), key=_keys, value=_lists),
+)
+_filters = _comparisons | st.builds(
+    Filter,
+    type=st.sampled_from(["and", "or"]),
+    filters=st.lists(_comparisons, min_size=1, max_size=3).map(tuple),
+)
 
 
 def values(kind: inspect.Type) -> st.SearchStrategy[Any]:
     """Return a strategy for the values of a msgspec type, within its bounds."""
     match kind:
+        case inspect.StructType(cls=cls) if cls is Filter:  # which has rules beyond its types
+            return _filters
         case inspect.StructType(cls=cls, fields=fields):
             return st.builds(cls, **{field.name: values(field.type) for field in fields})
-        case inspect.StrType(min_length=shortest, max_length=longest):
-            return st.text(min_size=shortest or 0, max_size=longest)
-        case inspect.IntType(ge=least, le=most):
-            return st.integers(least, most)
-        case inspect.FloatType(gt=above, ge=least, le=most):
-            low = above if least is None else least
-            return st.floats(low, most, exclude_min=least is None, allow_nan=False)
         case inspect.VarTupleType(item_type=item, min_length=shortest, max_length=longest):
             several = st.lists(values(item), min_size=shortest or 0, max_size=longest or 3)
             return several.map(tuple)
+        case inspect.DictType(key_type=key, value_type=value, max_length=longest):
+            return st.dictionaries(values(key), values(value), max_size=min(3, longest or 3))
         case inspect.UnionType(types=types):
             return st.one_of([values(each) for each in types])
         case inspect.LiteralType(values=literals):
             return st.sampled_from(literals)
+    return _plain(kind)
+
+
+def _plain(kind: inspect.Type) -> st.SearchStrategy[Any]:
+    match kind:
+        case inspect.StrType(min_length=shortest, max_length=longest):
+            return st.text(min_size=shortest or 0, max_size=longest)
+        case inspect.IntType(ge=least, le=most):
+            return st.integers(-(2**63) if least is None else least, 2**63 - 1 if most is None else most)
+        case inspect.FloatType(gt=above, ge=least, le=most):
+            low = above if least is None else least
+            excluded = above is not None
+            return st.floats(low, most, exclude_min=excluded, allow_nan=False, allow_infinity=False)
+        case inspect.BytesType():
+            return st.binary(max_size=32)
         case inspect.BoolType():
             return st.booleans()
         case inspect.NoneType():
@@ -155,4 +184,5 @@ def test_a_body_is_plain_json_with_every_field() -> None:
             "stop": [],
         },
         "background": False,
+        "search": {"stores": [], "filters": None, "max_results": None, "min_score": None},
     }

@@ -5,10 +5,10 @@ from typing import Annotated, ClassVar, Literal
 from msgspec import Meta
 
 from penstock.messages.event import Event, Part
+from penstock.messages.search import Name, Search
 
 Count = Annotated[int, Meta(ge=0)]
 Positive = Annotated[int, Meta(ge=1)]
-Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
 CancelReason = Literal["requested", "disconnected"]
@@ -33,7 +33,10 @@ class Sampling(Part, frozen=True, kw_only=True):
 
 
 class Passage(Part, frozen=True, kw_only=True):
-    """A piece of a document offered to the model. `start` and `end` are characters in the document."""
+    """A piece of a document offered to the model. `start` and `end` are characters in the document.
+
+    `headings` are those above it, outermost first; `page` counts from 1, where there are pages.
+    """
 
     document_id: Name
     title: str
@@ -41,13 +44,17 @@ class Passage(Part, frozen=True, kw_only=True):
     end: Count
     text: str
     tokens: Count
+    file_id: str = ""
+    file_name: str = ""
+    headings: tuple[str, ...] = ()
+    page: Positive | None = None
 
 
 class Citation(Part, frozen=True, kw_only=True):
     """A passage that supports the answer.
 
     `index` is the number by which the answer's text names it (from 1); `start` and `end` are characters in
-    the document, `quote` is the text between them.
+    the document, `quote` is the text between them. `headings` and `page` as in Passage.
     """
 
     index: Positive
@@ -56,6 +63,10 @@ class Citation(Part, frozen=True, kw_only=True):
     start: Count
     end: Count
     quote: str
+    file_id: str = ""
+    file_name: str = ""
+    headings: tuple[str, ...] = ()
+    page: Positive | None = None
 
 
 class Usage(Part, frozen=True, kw_only=True):
@@ -77,6 +88,7 @@ class ChatRequested(Event, frozen=True, kw_only=True):
     messages: Annotated[tuple[Message, ...], Meta(min_length=1)]
     sampling: Sampling
     background: bool = False
+    search: Search = Search()
 
 
 class ChatTokenized(Event, frozen=True, kw_only=True):
@@ -95,6 +107,7 @@ class ChatTokenized(Event, frozen=True, kw_only=True):
     prompt_tokens: Positive
     passage_tokens: Count
     sampling: Sampling
+    search: Search = Search()
 
 
 class ChatRetrieved(Event, frozen=True, kw_only=True):

@@ -66,6 +66,7 @@ CHAT_REPLAYS = Topic("chat.replays", 1, (chat.AnswerCompared,))
 DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,))
 DOCUMENTS_DELETED = Topic("documents.deleted", 4, (documents.DocumentDeleted,))
 DOCUMENTS_INDEXED = Topic("documents.indexed", 4, (documents.DocumentIndexed,))
+DOCUMENTS_STATES = Topic("documents.states", 4, (documents.DocumentStateChanged,))
 USAGE_RECORDED = Topic("usage.recorded", 4, (chat.UsageRecorded,), key=Key.TENANT)
 
 TOPICS = (
@@ -79,5 +80,6 @@ TOPICS = (
     DOCUMENTS_CHUNKED,
     DOCUMENTS_DELETED,
     DOCUMENTS_INDEXED,
+    DOCUMENTS_STATES,
     USAGE_RECORDED,
 )
