@@ -8,9 +8,9 @@ from typing import Annotated, ClassVar, Literal
 
 from msgspec import Meta, field
 
-from penstock.messages.chat import Count, Name, Positive
+from penstock.messages.chat import Count, Positive
 from penstock.messages.event import Event, Part
-from penstock.messages.search import DEFAULT_STORE, Attributes
+from penstock.messages.search import DEFAULT_STORE, Attributes, Name
 
 _TITLE_CHARACTERS = 200
 Headings = Annotated[tuple[str, ...], Meta(max_length=8)]
