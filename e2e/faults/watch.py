@@ -50,11 +50,12 @@ class Watch:
     async def _look_at_slots(self) -> None:
         if self._stand.setup.real_model:
             return
+        asked = time.time()  # under load the answer may take a while to get here, and be as old
         try:
             running = await self._stand.stub.running()
         except httpx2.HTTPError:
             return  # it was killed a moment ago
-        self.slots.append(SlotSample(time.time(), frozenset(one.script for one in running if one.script)))
+        self.slots.append(SlotSample(asked, frozenset(one.script for one in running if one.script)))
 
     async def _look_at_commits(self) -> None:
         try:
