@@ -3,7 +3,9 @@
 `make test-faults` runs all of it, and writes docs/faults.md.
 
 Each scenario gets a stub backend and a stack of its own in a temporary folder; all of it is stopped at the
-end. Exit code 1 if an invariant was broken or a broken build was not caught.
+end. What came of each one is kept in a folder (--results), and the tables are made of what lies there: a
+scenario that is run again by itself replaces its own row. Exit code 1 if an invariant was broken or a broken
+build was not caught.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import secrets
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -27,6 +28,7 @@ from e2e.bench.machine import describe
 from e2e.faults import report
 from e2e.faults.scenarios import SCENARIOS, Scenario, named
 from e2e.faults.stand import StandError
+from e2e.faults.summary import forget, keep, kept, summarised
 from e2e.faults.trial import Result, on_a_stand
 from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
@@ -41,13 +43,20 @@ def main() -> None:
     console = make_console()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` runs
     scenarios = [named(name) for name in given.scenario] or list(SCENARIOS)
+    if not given.scenario:
+        forget(given.results)
+    held = True
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            results = [runner.run(_tried(console, scenario, given)) for scenario in scenarios]
+            for scenario in scenarios:
+                result = runner.run(_tried(console, scenario, given))
+                held = held and result is not None and result.passed
+                if result is not None:
+                    keep(given.results, summarised(result, given.seed))
     except KeyboardInterrupt:
         sys.exit(130)
-    _show(console, [result for result in results if result], given)
-    sys.exit(0 if all(result is not None and result.passed for result in results) else 1)
+    _show(console, given)
+    sys.exit(0 if held else 1)
 
 
 async def _tried(console: Console, scenario: Scenario, given: argparse.Namespace) -> Result | None:
@@ -66,7 +75,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scenario", action="append", default=[], choices=names, help="default: all")
     parser.add_argument("--minutes", type=float, help="of faults in each scenario; default: its own time")
     parser.add_argument("--seed", default=secrets.token_hex(4), help="draws the same again")
-    parser.add_argument("--output", type=Path, help="a Markdown file with the two marks")
+    results = find_root() / ".cache" / "faults"
+    parser.add_argument(
+        "--results", type=Path, default=results, help=f"default: {results.relative_to(find_root())}"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="a Markdown file with the two marks to write the tables into"
+    )
     parser.add_argument("--keep", type=Path, help="keep the stacks' folders here, with their logs")
     return parser.parse_args()
 
@@ -105,9 +120,8 @@ def _verdict(console: Console, result: Result) -> None:
         console.print(Text(f"    note: {note}"))
 
 
-def _show(console: Console, results: Sequence[Result], given: argparse.Namespace) -> None:
-    machine = describe()
-    shown = [*report.tables(results), report.faults_by_kind(results)]
+def _show(console: Console, given: argparse.Namespace) -> None:
+    shown = report.tables(kept(given.results))
     for table in shown:
         console.print()
         console.print(table.rich())
@@ -116,7 +130,7 @@ def _show(console: Console, results: Sequence[Result], given: argparse.Namespace
         output = find_root() / "docs" / "faults.md"
     if output is not None:
         minutes = f" MINUTES={given.minutes:g}" if given.minutes else ""
-        report.rewrite(output, machine, f"{COMMAND}{minutes} SEED={given.seed}", shown)
+        report.rewrite(output, describe(), f"{COMMAND}{minutes} SEED={given.seed}", shown)
         console.print(f"\nWritten to {os.path.relpath(output)}", markup=False)
 
 

@@ -5,90 +5,93 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 from e2e.bench.tables import Table
-from e2e.faults.scenarios import CALM
-from e2e.faults.trial import OF_RECORDS, Result, Usage, slope
+from e2e.faults.summary import Summary
 
 BEGIN = "<!-- faults:begin: written by make test-faults -->"
 END = "<!-- faults:end -->"
-_MIB = 1 << 20
+
+_HEADINGS = (
+    "scenario",
+    "minutes",
+    "requests",
+    "faults",
+    "records doubled or bad",
+    "completed",
+    "given up",
+    "failed",
+    "refused",
+    "resumed",
+    "lost",
+    "doubled",
+    "wrong bytes",
+    "slots late",
+    "commits early",
+    "longest pause (s)",
+    "p99 pause (s)",
+)
+_PAUSES = 2
 
 
-def tables(results: Sequence[Result]) -> list[Table]:
-    """Return everything a run has to show."""
-    real = [result for result in results if not result.scenario.broken]
-    broken = [result for result in results if result.scenario.broken]
+def tables(summaries: Sequence[Summary]) -> list[Table]:
+    """Return everything there is to show."""
+    real = [one for one in summaries if not one.broken]
+    broken = [one for one in summaries if one.broken]
     found = [_main(real)] if real else []
     if broken:
         found.append(_caught(broken))
-    found += [_memory(result) for result in real if result.scenario.name == CALM]
-    return found
+    found += [_memory(one) for one in real if one.memory]
+    return [*found, _faults_by_kind(summaries)]
 
 
-def _main(results: Sequence[Result]) -> Table:
-    headings = (
-        "scenario",
-        "requests",
-        "faults",
-        "records doubled or bad",
-        "completed",
-        "given up",
-        "failed",
-        "refused",
-        "resumed",
-        "lost",
-        "doubled",
-        "wrong bytes",
-        "slots late",
-        "commits early",
-        "longest pause (s)",
-        "p99 pause (s)",
-    )
-    rows = [_row(result) for result in results]
-    numbers = [[float(cell.replace(",", "")) for cell in row[1:]] for row in rows]
-    summed = [f"{sum(column):,.0f}" for column in zip(*numbers, strict=True)]
-    longest = [f"{max(column):.1f}" for column in list(zip(*numbers, strict=True))[-2:]]
-    rows.append(["all", *summed[:-2], *longest])
+def _main(summaries: Sequence[Summary]) -> Table:
+    numbers = [_numbers(one) for one in summaries]
+    rows = [[one.name, *_cells(row)] for one, row in zip(summaries, numbers, strict=True)]
+    columns = list(zip(*numbers, strict=True))
+    rows.append(["all", *_cells([*map(sum, columns[:-_PAUSES]), *map(max, columns[-_PAUSES:])])])
     note = (
         "Given up: cancelled by the client, or left for good. Resumed: connections that broke and were gone"
         " on with. Pauses: of each stream that was open at a fault, the longest silence within 15 s after it."
     )
-    return Table("Faults under load", headings, rows, note)
+    return Table("Faults under load", _HEADINGS, rows, note)
 
 
-def _row(result: Result) -> list[str]:
-    states, sorts = result.states, result.sorts
-    of_records = sum(made.fault in OF_RECORDS for made in result.injected)
-    resumed = sum(one.resumed for one in result.seen)
-    counts = (
-        len(result.seen),
-        len(result.injected) - of_records,
-        of_records,
-        states["completed"],
-        states["cancelled"] + states["left"],
-        states["failed"],
-        states["refused"],
-        resumed,
-        *(sorts[sort] for sort in ("lost", "doubled", "wrong", "slot", "commit")),
-    )
-    longest = max(result.pauses, default=0.0)
-    return [result.scenario.name, *(f"{n:,}" for n in counts), f"{longest:.1f}", f"{result.p99_pause:.1f}"]
+def _numbers(one: Summary) -> list[float]:
+    states, sorts = one.states, one.sorts
+    return [
+        one.seconds / 60,
+        one.requests,
+        one.of_processes,
+        one.of_records,
+        states.get("completed", 0),
+        states.get("cancelled", 0) + states.get("left", 0),
+        states.get("failed", 0),
+        states.get("refused", 0),
+        one.resumed,
+        *(sorts.get(sort, 0) for sort in ("lost", "doubled", "wrong", "slot", "commit")),
+        one.longest_pause,
+        one.p99_pause,
+    ]
 
 
-def _caught(results: Sequence[Result]) -> Table:
+def _cells(numbers: Sequence[float]) -> list[str]:
+    return [
+        *(f"{number:,.0f}" for number in numbers[:-_PAUSES]),
+        *(f"{number:.1f}" for number in numbers[-_PAUSES:]),
+    ]
+
+
+def _caught(summaries: Sequence[Summary]) -> Table:
     rows = [
         [
-            result.scenario.name.removeprefix("broken: "),
-            result.scenario.what,
-            str(len(result.seen)),
-            ", ".join(
-                f"{n} {rule}" for rule, n in sorted(Counter(v.rule for v in result.violations).items())
-            ),
-            "yes" if result.passed else "NO",
+            one.name.removeprefix("broken: "),
+            one.what,
+            str(one.requests),
+            ", ".join(f"{count} {rule}" for rule, count in sorted(one.rules.items())),
+            "yes" if one.passed else "NO",
         ]
-        for result in results
+        for one in summaries
     ]
     return Table(
         "Broken builds, which the checker must catch",
@@ -97,39 +100,19 @@ def _caught(results: Sequence[Result]) -> Table:
     )
 
 
-def _rules(result: Result) -> Counter[str]:
-    return Counter(violation.rule for violation in result.violations)
-
-
-def _memory(result: Result) -> Table:
+def _memory(one: Summary) -> Table:
     rows = [
-        [name, *(f"{_used(points, share):.0f}" for share in (1 / 3, 2 / 3, 1)), f"{_growth(points):+.2f}"]
-        for name, points in sorted(result.memory.items())
+        [memory.process, *(f"{used:.0f}" for used in memory.used), f"{memory.growth:+.2f}"]
+        for memory in one.memory
     ]
-    title = f"Memory over {result.seconds / 60:.0f} minutes of load without faults"
-    headings = (
-        "process",
-        "MiB after a third",
-        "after two thirds",
-        "at the end",
-        "MiB a minute in the last half",
-    )
-    return Table(title, headings, rows)
+    headings = ("process", "MiB after a third", "after two thirds", "at the end", "MiB a minute, second half")
+    return Table(f"Memory over {one.seconds / 60:.0f} minutes of load without faults", headings, rows)
 
 
-def _used(points: Sequence[Usage], share: float) -> float:
-    """MiB in the middle of the ten readings up to that share of the time."""
-    end = max(1, round(len(points) * share))
-    return median(used for _, _, used in points[max(0, end - 10) : end]) / _MIB
-
-
-def _growth(points: Sequence[Usage]) -> float:
-    return slope(points[len(points) // 2 :]) / _MIB
-
-
-def faults_by_kind(results: Sequence[Result]) -> Table:
-    """Return how many faults of each kind were injected."""
-    counted = Counter(made.fault for result in results for made in result.injected)
+def _faults_by_kind(summaries: Sequence[Summary]) -> Table:
+    counted: Counter[str] = Counter()
+    for one in summaries:
+        counted.update(one.faults)
     rows = [[fault, f"{count:,}"] for fault, count in counted.most_common()]
     return Table("Faults injected", ("fault", "count"), rows)
 
