@@ -226,7 +226,18 @@ def events_in(body: str) -> list[Sse]:
     return events
 
 
-CITATION = Citation(index=1, document_id="doc-1", title="Water", start=10, end=25, quote="a pipe of steel")
+CITATION = Citation(
+    index=1,
+    document_id="doc-1",
+    title="Water",
+    start=10,
+    end=25,
+    quote="a pipe of steel",
+    file_id="file-1",
+    file_name="water.pdf",
+    headings=("Dams", "Pipes"),
+    page=3,
+)
 
 StartStand = Callable[..., Awaitable[Stand]]
 

@@ -44,6 +44,10 @@ async def test_openai_client_gets_an_answer(stand: Any, client: openai.AsyncOpen
                 "start": 10,
                 "end": 25,
                 "quote": "a pipe of steel",
+                "file_id": "file-1",
+                "filename": "water.pdf",
+                "page": 3,
+                "headings": ["Dams", "Pipes"],
             }
         ]
     }
@@ -70,7 +74,9 @@ async def test_openai_client_streams(stand: Any, client: openai.AsyncOpenAI, kit
     with_citations = [chunk for chunk in chunks if "citations" in (chunk.model_extra or {})]
     assert with_citations == [last]
     assert last.model_extra is not None
-    assert last.model_extra["citations"][0]["quote"] == "a pipe of steel"
+    [citation] = last.model_extra["citations"]
+    assert citation["quote"] == "a pipe of steel"
+    assert (citation["filename"], citation["page"]) == ("water.pdf", 3)
     assert usage.choices == []
     assert usage.usage is not None
     assert usage.usage.total_tokens == 10

@@ -118,8 +118,11 @@ async def test_passages_stand_before_the_question_best_last_and_are_kept_for_the
     backend = ScriptedBackend(HELLO)
     events = await run(backend, received=request(passages=(best, other)))
     prompt = backend.asked[0][0]
-    assert prompt.startswith("<user>[2] Grids\nWires\n\n[1] Dams\nWater\n\n")
-    assert prompt.endswith(": Why?<bot>")
+    block = "<passages>\n[2] Grids\nWires\n\n[1] Dams\nWater\n\n</passages>\n"
+    before, found, after = prompt.partition(block)
+    assert found
+    assert before.startswith("<user>")
+    assert after.endswith(": Why?<bot>")
     assert events[0] == GenerationStarted(model="m", passages=(best, other))
 
 

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from penstock.messages.chat import Passage
 from penstock.postprocessing.domain.citations import cite
@@ -30,6 +31,15 @@ def test_a_marker_names_its_passage_and_quotes_the_sentence_that_fits_the_claim(
     assert (citation.index, citation.document_id) == (1, "kafka")
     assert citation.quote == "A consumer group shares the partitions of a topic among its members."
     assert DOCUMENT[citation.start : citation.end] == citation.quote
+
+
+def test_a_citation_names_the_file_and_the_place_of_its_passage() -> None:
+    placed = structs.replace(
+        PASSAGES[0], file_id="file-1", file_name="kafka.pdf", headings=("Design", "Groups"), page=7
+    )
+    [citation] = cite("Records lie in partitions [1].", [placed])
+    assert (citation.file_id, citation.file_name) == ("file-1", "kafka.pdf")
+    assert (citation.headings, citation.page) == (("Design", "Groups"), 7)
 
 
 def test_markers_keep_the_order_of_first_mention_and_may_come_together() -> None:

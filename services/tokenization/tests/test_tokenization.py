@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed, Sampling
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
+from penstock.messages.search import Filter, Search
 from penstock.messages.topics import CHAT_RESPONSES, CHAT_TOKENIZED
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.ports import Partition
@@ -44,8 +45,14 @@ async def ask(
     limits: Limits = ROOMY,
     drops_users: bool = False,
     max_tokens: int | None = None,
+    search: Search | None = None,
 ) -> Outgoing:
-    request = ChatRequested(model="m", messages=messages, sampling=Sampling(max_tokens=max_tokens, seed=7))
+    request = ChatRequested(
+        model="m",
+        messages=messages,
+        sampling=Sampling(max_tokens=max_tokens, seed=7),
+        search=search or Search(),
+    )
     envelope = Envelope(id="i", type=request.TYPE, source="/s", time_ms=1, subject=REQUEST_ID, tenant="t")
     received: Received[Event] = Received(request, envelope, Partition("chat.requests", 0), 0)
     handler = Tokenization(WordModel(limits, drops_users), Policy(100, 300))
@@ -82,6 +89,13 @@ async def test_the_prompt_has_a_gap_before_the_last_question() -> None:
     assert event.query == "Why?"
     assert event.prompt_tokens == 10
     assert (event.passage_tokens, event.sampling.max_tokens, event.sampling.seed) == (300, 100, 7)
+
+
+async def test_where_to_search_is_passed_on_unchanged() -> None:
+    search = Search(stores=("vs_1",), filters=Filter(type="eq", key="year", value=2024), max_results=3)
+    event = (await ask(user("Why?"), search=search)).event
+    assert isinstance(event, ChatTokenized)
+    assert event.search == search
 
 
 async def test_history_is_dropped_from_its_oldest_turn_and_instructions_stay() -> None:

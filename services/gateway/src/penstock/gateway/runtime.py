@@ -20,6 +20,7 @@ from penstock.gateway.adapters.http.app import create_app
 from penstock.gateway.adapters.http.edge import Edge
 from penstock.gateway.adapters.http.service import HttpLimits, Service
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
+from penstock.gateway.adapters.ingestion import Ingestion
 from penstock.gateway.adapters.keyfile import KeyFile
 from penstock.gateway.adapters.log import KafkaLog
 from penstock.gateway.adapters.tgi import TgiBackend
@@ -42,6 +43,9 @@ from penstock.telemetry.http import Transport
 from penstock.telemetry.readiness import Readiness
 
 KEEP_CONNECTION_S = 75
+# Of our own requests: bounded by those of clients, and given up before a server's 5 s (uvicorn's default)
+# are over, so that none goes out on a connection that is just being closed.
+CONNECTIONS = httpx2.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=3)
 FORGET_EVERY_S = 600.0
 log = structlog.get_logger(__name__)
 
@@ -105,7 +109,10 @@ class Gateway:
                 settings.body_timeout_s,
                 settings.keep_alive_s,
                 settings.disconnect_grace_s,
+                settings.max_upload_bytes,
+                settings.max_uploads,
             ),
+            Ingestion(settings.ingestion, client) if settings.ingestion else None,
         )
 
     def app(self) -> ASGIApp:
@@ -198,7 +205,7 @@ async def serve(settings: Settings) -> None:
     """Run one gateway on Kafka until SIGTERM or SIGINT. Raises OSError if it cannot listen."""
     listener = listen(settings)
     host, port = listener.getsockname()[:2]
-    async with httpx2.AsyncClient(transport=Transport(), trust_env=False) as client:
+    async with httpx2.AsyncClient(transport=Transport(limits=CONNECTIONS), trust_env=False) as client:
         clock = BrokerClock()
         source = KafkaLog(settings.kafka, settings.instance, clock)
         gateway = Gateway(settings, source, client, clock)

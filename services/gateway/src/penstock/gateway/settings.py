@@ -2,8 +2,9 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from penstock.messages.backends import LOCAL, Backend, parse_backends
@@ -17,8 +18,18 @@ def _backends(value: object) -> object:
     return parse_backends(value) if isinstance(value, str) else value  # a default comes parsed
 
 
+def _base_url(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (
+        parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
+    ):
+        raise ValueError("must be http://host:port")
+    return value.rstrip("/")
+
+
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(_backends)]
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -39,6 +50,8 @@ class Settings(BaseSettings):
     models: Names = []
     """Names of the models on offer; unset: the backends are asked."""
     backends: Backends = parse_backends(LOCAL)
+    ingestion: BaseUrl = ""
+    """Where the ingestion service answers for `/v1/files` and `/v1/vector_stores`; unset: they answer 503."""
     accounts_db: str = ""
     """SQLAlchemy URL of the accounts database; unset: SQLite in the state folder."""
     key_cache_s: Seconds = 10
@@ -64,6 +77,10 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[int, Field(gt=0)] = 1 << 20
     max_buffered_bytes: Annotated[int, Field(gt=0)] = 64 << 20
     """Bodies that are being received, together."""
+    max_upload_bytes: Annotated[int, Field(gt=0)] = (50 << 20) + (64 << 10)
+    """Body of one upload: a file of 50 MiB and what multipart puts around it."""
+    max_uploads: Annotated[int, Field(gt=0)] = 32
+    """Uploads at once."""
     max_open_requests: Annotated[int, Field(gt=0)] = 1024
     max_recalls: Annotated[int, Field(gt=0)] = 2048
     """Requests that are being looked for in the log, together."""

@@ -72,6 +72,7 @@ class Tokenization:
             prompt_tokens=templated.tokens,
             passage_tokens=passage_tokens(limits, templated.tokens, answer, self._policy.max_passage_tokens),
             sampling=msgspec.structs.replace(request.sampling, max_tokens=answer),
+            search=request.search,
         )
 
     async def _fit(self, messages: Sequence[Message], gap: str, limits: Limits, answer: int) -> Templated:

@@ -1,11 +1,12 @@
 """From the body of a request to the question that goes into the log, or the error that says why not."""
 
-import re
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from penstock.gateway.domain.errors import invalid, malformed, unsupported
+from penstock.gateway.domain.fields import invalid_field
+from penstock.gateway.domain.file_search import search_of
 from penstock.gateway.domain.wire import INT64, ChatCompletionRequest, ContentPart, RequestMessage
 from penstock.messages.chat import ChatRequested, Message, Role, Sampling
 
@@ -37,16 +38,12 @@ DEFAULTS: Mapping[str, Callable[[object], bool]] = {
     "reasoning_effort": _only("none"),
     "response_format": _only({"type": "text"}),
     "store": _only(False),
-    "tool_choice": _only("none", "auto"),
-    "tools": _only([]),
     "top_logprobs": _only(0),
     "verbosity": _only("medium"),
     "web_search_options": _only(),
 }
 
 _decoder = msgspec.json.Decoder(ChatCompletionRequest)
-_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
-_QUOTED = re.compile(r"field `(?P<name>.*)`")
 
 
 def parse(body: bytes) -> ChatCompletionRequest:
@@ -54,7 +51,7 @@ def parse(body: bytes) -> ChatCompletionRequest:
     try:
         request = _decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _invalid_field(str(error)) from None
+        raise invalid_field(str(error)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise malformed(f"The body is not valid JSON in UTF-8: {_reason(error)}") from None
     except RecursionError:
@@ -79,6 +76,7 @@ def question_of(request: ChatCompletionRequest) -> ChatRequested:
             stop=_stop(request.stop),
         ),
         background=bool(request.background),
+        search=search_of(request),
     )
 
 
@@ -135,23 +133,6 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
     if "" in sequences:
         raise invalid("stop", "A stop sequence must not be empty.")
     return sequences
-
-
-def _invalid_field(text: str) -> Exception:
-    path = _PATH.search(text)
-    param = path["path"] if path else None
-    message = _PATH.sub("", text)
-    named = _QUOTED.search(message)
-    if named and "unknown field" in message:
-        return invalid(named["name"], f"Unknown parameter: '{named['name'][:64]}'.", "unknown_parameter")
-    if named:
-        missing = f"{param}.{named['name']}" if param else named["name"]
-        return invalid(missing, f"Missing required parameter: '{missing}'.", "missing_required_parameter")
-    return invalid(param, f"Invalid value for '{param or 'body'}': {_lower(message)}.")
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:].replace("`", "'")
 
 
 def _reason(error: Exception) -> str:

@@ -65,6 +65,18 @@ def too_large(limit: int) -> ApiError:
     return ApiError(413, "request_too_large", message)
 
 
+def file_too_large(limit: int) -> ApiError:
+    """A body over the limit, in bytes, on its way to another service."""
+    message = f"The request body is larger than {limit} bytes. Send a smaller file."
+    return ApiError(413, "request_too_large", message)
+
+
+def slow_body(seconds: float) -> ApiError:
+    """A body that does not arrive; the rest of it would be in the way of a next request."""
+    message = f"The body did not arrive within {seconds:g} s. Send it again."
+    return ApiError(408, "request_timeout", message, headers={"connection": "close"})
+
+
 def too_many(message: str) -> ApiError:
     """More at once than the gateway holds."""
     return ApiError(429, "rate_limit_exceeded", message, retry_after_s=1)
@@ -74,6 +86,32 @@ def not_ready(waiting_for: list[str]) -> ApiError:
     """A part of the system is away."""
     message = f"The server is not ready, waiting for: {'; '.join(waiting_for)}. Try again in a moment."
     return ApiError(503, "not_ready", message, retry_after_s=2)
+
+
+def not_configured(setting: str) -> ApiError:
+    """A part of the API that this installation does not have."""
+    message = f"This server is not set up for that: its operator has to set {setting}."
+    return ApiError(503, "not_configured", message)
+
+
+def upstream_failed(name: str) -> ApiError:
+    """A service behind the gateway that broke off: nobody knows how far it was."""
+    message = f"The {name} service broke off while it handled the request. Try again in a moment."
+    return ApiError(502, "upstream_failed", message, retry_after_s=2)
+
+
+def upstream_timed_out(name: str, seconds: float) -> ApiError:
+    """A service behind the gateway that takes or says nothing."""
+    message = f"The {name} service said nothing for {seconds:g} s. Try again later."
+    return ApiError(504, "timeout", message)
+
+
+def unusable_tenant() -> ApiError:
+    """A tenant that no header can name exactly; another spelling would be another tenant."""
+    message = (
+        "The name of this tenant has characters that cannot be passed on. Ask the operator to change it."
+    )
+    return ApiError(500, "unusable_tenant", message)
 
 
 def not_accepted() -> ApiError:

@@ -11,7 +11,7 @@ from penstock.gateway.domain import wire
 from penstock.gateway.domain.answer import Answer
 from penstock.gateway.domain.errors import ApiError
 from penstock.messages import ids
-from penstock.messages.chat import AnswerCompleted, Citation, Usage
+from penstock.messages.chat import AnswerCompleted, Usage
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -56,7 +56,7 @@ def _state(answer: Answer) -> wire.State:
 
 def completion(request_id: str, model: str, text: str, end: AnswerCompleted) -> bytes:
     """Return the body of an answer in one piece."""
-    message = wire.ResponseMessage(content=text, citations=end.citations)
+    message = wire.ResponseMessage(content=text, citations=_citations(end))
     return _encode(
         wire.ChatCompletion(
             id=completion_id(request_id),
@@ -111,7 +111,7 @@ class Chunks:
     def end(self, end: AnswerCompleted, after: int = -1) -> bytes:
         """Return the events that close a complete answer, up to `[DONE]`, but for those up to `after`."""
         last = wire.ChunkChoice(delta=wire.Delta(), finish_reason=end.finish_reason)
-        closing = [self._render((last,), citations=end.citations), b"", b"data: [DONE]\n\n"]
+        closing = [self._render((last,), citations=_citations(end)), b"", b"data: [DONE]\n\n"]
         if self._include_usage:
             closing[1] = self._render((), usage=_usage(end.usage))
         return b"".join(
@@ -126,7 +126,7 @@ class Chunks:
     def _render(
         self,
         choices: tuple[wire.ChunkChoice, ...],
-        citations: tuple[Citation, ...] | msgspec.UnsetType = msgspec.UNSET,
+        citations: tuple[wire.Citation, ...] | msgspec.UnsetType = msgspec.UNSET,
         usage: wire.CompletionUsage | None = None,
     ) -> bytes:
         return _event(
@@ -202,6 +202,24 @@ class Transcript:
 
 def _event(data: bytes) -> bytes:
     return b"data: " + data + b"\n\n"
+
+
+def _citations(end: AnswerCompleted) -> tuple[wire.Citation, ...]:
+    return tuple(
+        wire.Citation(
+            index=cited.index,
+            document_id=cited.document_id,
+            title=cited.title,
+            start=cited.start,
+            end=cited.end,
+            quote=cited.quote,
+            file_id=cited.file_id or None,
+            filename=cited.file_name or None,
+            page=cited.page,
+            headings=cited.headings,
+        )
+        for cited in end.citations
+    )
 
 
 def _usage(usage: Usage) -> wire.CompletionUsage:

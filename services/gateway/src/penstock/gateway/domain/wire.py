@@ -1,14 +1,16 @@
 """OpenAI's chat dialect on the wire: bodies of requests and responses.
 
 Field names, types and limits are those of OpenAI's published OpenAPI document. `citations` is Penstock's
-own extension, which OpenAI's clients ignore.
+own extension, which OpenAI's clients ignore, and `vector_store_ids`, `filters` and the tool `file_search`
+are in its Responses API only.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from penstock.messages.chat import Citation, FinishReason
+from penstock.messages.chat import FinishReason
+from penstock.messages.search import Filter
 
 INT64 = 2**63
 Tokens = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -41,6 +43,36 @@ class StreamOptions(Struct):
     include_obfuscation: Ignored = None
 
 
+StoreIds = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=256)]],
+    Meta(max_length=16, description="Vector stores to search; none: the tenant's default store."),
+]
+
+
+class RankingOptions(Struct, kw_only=True, forbid_unknown_fields=True):
+    """How passages are chosen. There is one ranker, whatever its name; below the threshold none is taken."""
+
+    ranker: Literal["auto", "none", "default-2024-11-15"] | None = None
+    score_threshold: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
+class FileSearchTool(Struct, kw_only=True, forbid_unknown_fields=True):
+    """OpenAI's file search: where passages for the answer are looked for, always and once."""
+
+    type: Literal["file_search"]
+    vector_store_ids: StoreIds | None = None
+    filters: Filter | None = None
+    max_num_results: Annotated[int, Meta(ge=1, le=50)] | None = None
+    ranking_options: RankingOptions | None = None
+
+
+_ONE_TOOL = {
+    "type": ["array", "null"],
+    "maxItems": 1,
+    "items": {"$ref": "#/components/schemas/FileSearchTool"},
+}
+
+
 class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     """Body of POST /v1/chat/completions."""
 
@@ -59,6 +91,13 @@ class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         Annotated[bool, Meta(description="Penstock's own: go on even if no client stays connected.")] | None
     ) = None
 
+    vector_store_ids: StoreIds | None = None
+    filters: Filter | None = None
+    tools: Annotated[Any, Meta(description="`file_search`, no other.", extra_json_schema=_ONE_TOOL)] = None
+    tool_choice: Annotated[
+        Any, Meta(description="auto, or none; with a tool auto, required or {type: file_search}.")
+    ] = None
+
     audio: Refused = None
     function_call: Refused = None
     functions: Refused = None
@@ -71,8 +110,6 @@ class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     reasoning_effort: Refused = None
     response_format: Refused = None
     store: Refused = None
-    tool_choice: Refused = None
-    tools: Refused = None
     top_logprobs: Refused = None
     verbosity: Refused = None
     web_search_options: Refused = None
@@ -94,6 +131,25 @@ class CompletionUsage(Struct, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+
+
+class Citation(Struct, kw_only=True):
+    """A passage that supports the answer, whose text names it by `[index]`.
+
+    `start` and `end` are characters in the document, `quote` is what stands there. `page` counts from 1 where
+    there are pages, `headings` stand above the passage, outermost first. A document without a file has none.
+    """
+
+    index: int
+    document_id: str
+    title: str
+    start: int
+    end: int
+    quote: str
+    file_id: str | None
+    filename: str | None
+    page: int | None
+    headings: tuple[str, ...]
 
 
 class ResponseMessage(Struct, kw_only=True):

@@ -66,4 +66,8 @@ def _citation(index: int, passage: Passage, claim: str) -> Citation:
         start=passage.start + start,
         end=passage.start + end,
         quote=passage.text[start:end],
+        file_id=passage.file_id,
+        file_name=passage.file_name,
+        headings=passage.headings,
+        page=passage.page,
     )

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from penstock.gateway.adapters.http import earlier, schema
 from penstock.gateway.adapters.http.chat import Conversation
+from penstock.gateway.adapters.http.documents import add_documents
 from penstock.gateway.adapters.http.replies import on_api_error, on_bug, on_http_error, reply
 from penstock.gateway.adapters.http.service import Service
 from penstock.gateway.domain.errors import ApiError
@@ -22,6 +23,7 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False},  # the routes make their own spans, and one is enough
         exception_handlers={ApiError: on_api_error, HTTPException: on_http_error, Exception: on_bug},
     )
     chat, models, probes = {"tags": ["Chat"]}, {"tags": ["Models"]}, {"tags": ["Probes"]}
@@ -40,6 +42,7 @@ def create_app() -> FastAPI:
     app.get("/v1/models/{model:path}", openapi_extra=schema.MODEL, **_operation("retrieveModel", models))(
         retrieve_model
     )
+    add_documents(app)
     app.get("/livez", openapi_extra=schema.LIVEZ, **_operation("livez", probes))(livez)
     app.get("/readyz", openapi_extra=schema.READYZ, **_operation("readyz", probes))(readyz)
     app.openapi = lambda: schema.document(app)  # type: ignore[method-assign]  # FastAPI's documented way

@@ -31,8 +31,7 @@ async def read_json_body(scope: Scope, receive: Receive, service: Service) -> by
             async with asyncio.timeout(limits.body_timeout_s):
                 return await _read(receive, limits.max_body)
         except TimeoutError:
-            message = f"The body did not arrive within {limits.body_timeout_s:g} s. Send it again."
-            raise ApiError(408, "request_timeout", message, headers={"connection": "close"}) from None
+            raise errors.slow_body(limits.body_timeout_s) from None
 
 
 async def _read(receive: Receive, limit: int) -> bytes:
@@ -55,6 +54,11 @@ def _check_type(scope: Scope) -> None:
     if media.strip().lower() not in ("application/json", "") or charset not in ("utf-8", "utf8", ""):
         message = f"'{given[:64]}' is not supported. Send JSON with 'Content-Type: application/json'."
         raise ApiError(415, "unsupported_media_type", message)
+    refuse_encoding(scope)
+
+
+def refuse_encoding(scope: Scope) -> None:
+    """Raise ApiError 415 for a body that is compressed: its limits count what arrives."""
     encoding = header_of(scope, b"content-encoding")
     if encoding.lower() not in ("", "identity"):
         message = f"Content-Encoding '{encoding[:32]}' is not supported. Send the body uncompressed."

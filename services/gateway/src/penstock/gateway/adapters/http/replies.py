@@ -3,6 +3,7 @@
 import structlog
 from fastapi import Request, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from penstock.gateway.domain import render
 from penstock.gateway.domain.errors import ApiError
@@ -37,12 +38,19 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         told = ApiError(404, "unknown_url", f"There is no {what}. See /openapi.json for what there is.")
     elif error.status_code == 405:
-        allowed = (error.headers or {}).get("Allow", "another method")
+        allowed = _allowed(request)
         told = ApiError(405, "method_not_allowed", f"There is no {what}. Use {allowed}.")
+        told.headers["allow"] = allowed
     else:
-        told = ApiError(error.status_code, "http_error", str(error.detail))
-    told.headers.update(error.headers or {})
+        told = ApiError(error.status_code, "http_error", str(error.detail), headers=dict(error.headers or {}))
     return error_reply(told)
+
+
+def _allowed(request: Request) -> str:
+    """Return all methods of a path: the router names those of the first route only (RFC 9110, 10.2.1)."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.path_regex.match(request.scope["path"])]
+    return ", ".join(sorted(method for route in fitting for method in route.methods or ()))
 
 
 async def on_bug(request: Request, error: Exception) -> Response:

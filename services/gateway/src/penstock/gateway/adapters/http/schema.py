@@ -11,12 +11,13 @@ from penstock.gateway.domain.asked import MAX_GRACE_S, MAX_KEY
 from penstock.messages.event import JSON
 
 ABOUT = (
-    "Chat completions in OpenAI's dialect, with cited answers. Every response carries `x-request-id`; "
-    "every error has the shape of `ErrorResponse` and says what to do."
+    "Chat completions in OpenAI's dialect, whose answers cite the files of vector stores. Every response "
+    "carries `x-request-id`; every error has the shape of `ErrorResponse` and says what to do."
 )
 _REFS = "#/components/schemas/{name}"
 _STRUCTS = (
     wire.ChatCompletionRequest,
+    wire.FileSearchTool,
     wire.ChatCompletion,
     wire.ChatCompletionChunk,
     wire.ChatCompletionStatus,
@@ -25,27 +26,31 @@ _STRUCTS = (
     wire.ErrorResponse,
 )
 _KEY = "apiKey"
+SECURITY: list[dict[str, Any]] = [{_KEY: []}]
 
 
 def _ref(name: str) -> dict[str, Any]:
     return {"schema": {"$ref": _REFS.format(name=name)}}
 
 
-def _ok(description: str, **content: dict[str, Any]) -> dict[str, Any]:
+def ok(description: str, **content: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a response, with its content by media type."""
     return {"description": description, "content": content}
 
 
-def _errors(**reasons: str) -> dict[str, Any]:
+def failures(**reasons: str) -> dict[str, Any]:
+    """Return the descriptions of error responses, by status (`_404`)."""
     return {
         status.removeprefix("_"): {"description": reason, "content": {JSON: _ref("ErrorResponse")}}
         for status, reason in reasons.items()
     }
 
 
-_COMMON = {"_401": "No API key, or a wrong one", "_503": "Not ready: `/readyz` says what is waited for"}
+COMMON = {"_401": "No API key, or a wrong one", "_503": "Not ready: `/readyz` says what is waited for"}
 
 
-def _parameter(where: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
+def parameter(where: str, name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Return the description of a parameter, `where` being path, query or header."""
     return {
         "in": where,
         "name": name,
@@ -55,8 +60,8 @@ def _parameter(where: str, name: str, description: str, **schema: Any) -> dict[s
     }
 
 
-_ID = _parameter("path", "id", "`id` of the completion, or its `x-request-id`")
-_GRACE = _parameter(
+_ID = parameter("path", "id", "`id` of the completion, or its `x-request-id`")
+_GRACE = parameter(
     "header",
     "X-Disconnect-Grace",
     "Seconds for which a client that has gone is waited for before the request is cancelled",
@@ -64,7 +69,7 @@ _GRACE = _parameter(
     minimum=0,
     maximum=MAX_GRACE_S,
 )
-_LAST_EVENT = _parameter(
+_LAST_EVENT = parameter(
     "header", "Last-Event-ID", "`id` of the last event that the client has", type="integer", minimum=0
 )
 _EVENTS = (
@@ -73,9 +78,9 @@ _EVENTS = (
 )
 
 CHAT: dict[str, Any] = {
-    "security": [{_KEY: []}],
+    "security": SECURITY,
     "parameters": [
-        _parameter(
+        parameter(
             "header",
             "Idempotency-Key",
             "The same key with the same body is the same request and answer, for 24 hours",
@@ -87,11 +92,11 @@ CHAT: dict[str, Any] = {
     ],
     "requestBody": {"required": True, "content": {JSON: _ref("ChatCompletionRequest")}},
     "responses": {
-        "200": _ok(
+        "200": ok(
             f"The answer; with `stream: true` as {_EVENTS}",
             **{JSON: _ref("ChatCompletion"), "text/event-stream": _ref("ChatCompletionChunk")},
         ),
-        **_errors(
+        **failures(
             _400="A parameter is wrong or not supported; `param` names it",
             _404="No such model; or, with `Last-Event-ID`, the key's request is not known any more",
             _408="The body took too long",
@@ -102,39 +107,39 @@ CHAT: dict[str, Any] = {
             _499="The request was cancelled",
             _500="The answer failed",
             _504="No answer by the request's deadline",
-            **_COMMON,
+            **COMMON,
         ),
     },
 }
 _EARLIER = {
     "_404": "No such request: never made, expired, or another tenant's",
     "_429": "Too many open requests",
-    **_COMMON,
+    **COMMON,
 }
 RETRIEVE: dict[str, Any] = {
-    "security": [{_KEY: []}],
+    "security": SECURITY,
     "parameters": [_ID],
     "responses": {
-        "200": _ok("The answer, as the POST gave it", **{JSON: _ref("ChatCompletion")}),
-        "202": _ok("It goes on still", **{JSON: _ref("ChatCompletionStatus")}),
-        **_errors(_499="It was cancelled", _500="It failed; other codes as of the POST", **_EARLIER),
+        "200": ok("The answer, as the POST gave it", **{JSON: _ref("ChatCompletion")}),
+        "202": ok("It goes on still", **{JSON: _ref("ChatCompletionStatus")}),
+        **failures(_499="It was cancelled", _500="It failed; other codes as of the POST", **_EARLIER),
     },
 }
 RESUME: dict[str, Any] = {
-    "security": [{_KEY: []}],
+    "security": SECURITY,
     "parameters": [
         _ID,
-        _parameter(
+        parameter(
             "query", "starting_after", "`id` of the last event that the client has", type="integer", minimum=0
         ),
-        _parameter("query", "include_usage", "As in `stream_options`", type="boolean", default=False),
+        parameter("query", "include_usage", "As in `stream_options`", type="boolean", default=False),
         {**_LAST_EVENT, "description": "The same; it goes before `starting_after`"},
         _GRACE,
     ],
     "responses": {
-        "200": _ok(f"The {_EVENTS}", **{"text/event-stream": _ref("ChatCompletionChunk")}),
+        "200": ok(f"The {_EVENTS}", **{"text/event-stream": _ref("ChatCompletionChunk")}),
         "204": {"description": "The client has all of it"},
-        **_errors(
+        **failures(
             _400="No such event",
             _499="It was cancelled before any text",
             _500="It failed before any text; other codes as of the POST",
@@ -143,24 +148,24 @@ RESUME: dict[str, Any] = {
     },
 }
 CANCEL: dict[str, Any] = {
-    "security": [{_KEY: []}],
+    "security": SECURITY,
     "parameters": [_ID],
     "responses": {
-        "200": _ok("It had ended before", **{JSON: _ref("ChatCompletionStatus")}),
-        "202": _ok("It will be given up", **{JSON: _ref("ChatCompletionStatus")}),
-        **_errors(**_EARLIER),
+        "200": ok("It had ended before", **{JSON: _ref("ChatCompletionStatus")}),
+        "202": ok("It will be given up", **{JSON: _ref("ChatCompletionStatus")}),
+        **failures(**_EARLIER),
     },
 }
 MODELS: dict[str, Any] = {
-    "security": [{_KEY: []}],
-    "responses": {"200": _ok("All models", **{JSON: _ref("ModelList")}), **_errors(**_COMMON)},
+    "security": SECURITY,
+    "responses": {"200": ok("All models", **{JSON: _ref("ModelList")}), **failures(**COMMON)},
 }
 MODEL: dict[str, Any] = {
-    "security": [{_KEY: []}],
+    "security": SECURITY,
     "parameters": [{"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}],
     "responses": {
-        "200": _ok("The model", **{JSON: _ref("Model")}),
-        **_errors(_404="No such model", **_COMMON),
+        "200": ok("The model", **{JSON: _ref("Model")}),
+        **failures(_404="No such model", **COMMON),
     },
 }
 LIVEZ: dict[str, Any] = {"responses": {"200": {"description": "The process runs"}}}
@@ -178,8 +183,8 @@ _READINESS: dict[str, Any] = {
 }
 READYZ: dict[str, Any] = {
     "responses": {
-        "200": _ok("Requests are served", **_READINESS),
-        "503": _ok("Something is being waited for", **_READINESS),
+        "200": ok("Requests are served", **_READINESS),
+        "503": ok("Something is being waited for", **_READINESS),
     }
 }
 
@@ -190,8 +195,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
     _, schemas = msgspec.json.schema_components(_STRUCTS, ref_template=_REFS)
+    plain = msgspec.json.decode(msgspec.json.encode(schemas))  # defaults are tuples in part
     described["components"] = {
-        "schemas": dict(sorted(schemas.items())),
+        "schemas": dict(sorted(plain.items())),
         "securitySchemes": {_KEY: {"type": "http", "scheme": "bearer"}},
     }
     return described

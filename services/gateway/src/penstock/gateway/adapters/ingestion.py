@@ -1,0 +1,66 @@
+"""The ingestion service over HTTP: requests passed on to it, byte by byte."""
+
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import httpx2
+import structlog
+
+from penstock.gateway.domain import errors
+
+NAME = "ingestion"
+SETTING = "PENSTOCK_INGESTION"
+CONNECT_S = 5.0
+SILENCE_S = 60.0
+"""For how long it may take no more of a body, or say nothing."""
+
+Headers = Sequence[tuple[bytes, bytes]]
+log = structlog.get_logger(__name__)
+
+
+class Outgoing(NamedTuple):
+    """A request to pass on. `target` is the path with its query, percent-encoded; no body: None."""
+
+    method: str
+    target: bytes
+    headers: Headers
+    body: AsyncIterable[bytes] | None
+
+
+class Ingestion:
+    """One server at `url`; its responses are streamed as they come, whatever their content coding."""
+
+    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+        self._url = httpx2.URL(url)
+        self._prefix = self._url.raw_path.rstrip(b"/")
+        self._client = client
+        self._timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, pool=None).as_dict()
+
+    @asynccontextmanager
+    async def send(self, outgoing: Outgoing) -> AsyncIterator[httpx2.Response]:
+        """Send a request and give its response, whose body is still to be read.
+
+        Raises ApiError 502, 503, 504 before there is a response, and what the body raises.
+        """
+        request = httpx2.Request(
+            outgoing.method,
+            self._url,
+            headers=list(outgoing.headers),
+            content=outgoing.body,
+            # The target as bytes: a URL of the library's would be put into its own normal form.
+            extensions={"target": self._prefix + outgoing.target, "timeout": self._timeout},
+        )
+        try:
+            response = await self._client.send(request, stream=True)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
+            raise errors.not_ready([f"{NAME}: {type(error).__name__}"]) from error
+        except httpx2.TimeoutException as error:
+            raise errors.upstream_timed_out(NAME, SILENCE_S) from error
+        except httpx2.HTTPError as error:
+            log.warning("ingestion_broke_off", error=type(error).__name__)
+            raise errors.upstream_failed(NAME) from error
+        try:
+            yield response
+        finally:
+            await response.aclose()
