@@ -1,0 +1,1 @@
+"""HTTP clients of model servers, as more than one service needs them."""

@@ -1,0 +1,1 @@
+"""Files and vector stores: uploads are parsed, chunked, embedded and published."""

@@ -1,0 +1,1 @@
+"""Adapters of ingestion to SQL, blobs, parsers, model servers, HTTP and Celery."""

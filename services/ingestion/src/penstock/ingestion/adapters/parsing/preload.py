@@ -1,0 +1,16 @@
+"""Imported by the fork server only: what every parser needs is there before the first file comes.
+
+The one module that works when it is imported, since the server can be given modules and nothing else.
+"""
+
+import os
+
+# Children may start no threads, and a process with threads is not to be forked.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
+from penstock.ingestion.adapters.parsing import sandbox
+from penstock.ingestion.adapters.parsing.language import identifier
+
+__all__ = ["sandbox"]
+
+identifier()

@@ -1,0 +1,1 @@
+"""Files, stores, documents, jobs and events in SQL, by SQLAlchemy."""

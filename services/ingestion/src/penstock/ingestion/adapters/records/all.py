@@ -1,0 +1,27 @@
+"""All records of one process over one database."""
+
+from collections.abc import Callable
+
+from penstock.ingestion.adapters.records.database import Database
+from penstock.ingestion.adapters.records.documents import SqlDocuments
+from penstock.ingestion.adapters.records.files import SqlFiles
+from penstock.ingestion.adapters.records.garbage import SqlGarbage
+from penstock.ingestion.adapters.records.jobs import SqlJobs
+from penstock.ingestion.adapters.records.outbox import SqlOutbox
+from penstock.ingestion.adapters.records.stores import SqlStores
+
+
+class Records:
+    """`now_ms` gives Unix milliseconds."""
+
+    def __init__(self, url: str, now_ms: Callable[[], int]) -> None:
+        def now_s() -> int:
+            return now_ms() // 1000
+
+        self.database = Database(url)
+        self.files = SqlFiles(self.database)
+        self.stores = SqlStores(self.database, now_s)
+        self.documents = SqlDocuments(self.database, now_ms)
+        self.jobs = SqlJobs(self.database, now_ms)
+        self.outbox = SqlOutbox(self.database)
+        self.garbage = SqlGarbage(self.database)

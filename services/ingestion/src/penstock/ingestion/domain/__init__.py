@@ -1,0 +1,1 @@
+"""Plain data and rules of ingestion: no outside library, no input or output."""

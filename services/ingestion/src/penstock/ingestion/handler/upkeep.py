@@ -1,0 +1,113 @@
+"""What goes on beside requests and work: events are written, workers woken, and old things removed."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from penstock.ingestion.ports import (
+    Bell,
+    Blobs,
+    Files,
+    Garbage,
+    Jobs,
+    Outbox,
+    Publisher,
+    RecordsAway,
+    StorageAway,
+    Stores,
+)
+from penstock.messages.documents import DocumentIndexed
+from penstock.messages.event import Event
+from penstock.streaming.ports import BrokerError
+from penstock.streaming.stage import Caused, Received
+
+RELAY_SECONDS = 0.1
+RING_SECONDS = 2.0
+CLEAN_SECONDS = 15.0
+UPLOAD_S = 3600
+"""An upload that has not ended after so long never will."""
+_RELAYED = 200
+log = structlog.get_logger()
+
+
+class Relay:
+    """Writes events that were decided on to the log, in their order; one that repeats has the same id."""
+
+    def __init__(self, outbox: Outbox, publisher: Publisher) -> None:
+        self._outbox = outbox
+        self._publisher = publisher
+
+    async def once(self) -> None:
+        """Write what there is."""
+        while written := await self._outbox.next(_RELAYED):
+            await self._publisher.send(written)
+            await self._outbox.done([one.number for one in written])
+
+
+class Waker:
+    """Rings when there is work: for documents whose bell was lost, or whose worker died."""
+
+    def __init__(self, jobs: Jobs, bell: Bell) -> None:
+        self._jobs = jobs
+        self._bell = bell
+
+    async def once(self) -> None:
+        """Ring if a job could be claimed."""
+        if await self._jobs.waiting():
+            await self._bell.ring()
+
+
+class Cleaner:
+    """Removes expired stores, uploads that never ended, and blobs that nothing needs."""
+
+    def __init__(
+        self, files: Files, stores: Stores, garbage: Garbage, blobs: Blobs, now_s: Callable[[], int]
+    ) -> None:
+        self._files = files
+        self._stores = stores
+        self._garbage = garbage
+        self._blobs = blobs
+        self._now_s = now_s
+
+    async def once(self) -> None:
+        """Look at everything once."""
+        for store in await self._stores.expired():
+            await self._stores.delete(store.tenant, store.id)
+            log.info("store_expired", store=store.id)
+        if count := await self._files.forget_abandoned(self._now_s() - UPLOAD_S):
+            log.info("uploads_forgotten", count=count)
+        while await self._removed():
+            continue
+
+    async def _removed(self) -> bool:
+        async with self._garbage.next() as name:
+            if name:
+                await self._blobs.delete(name)
+            return name is not None
+
+
+class Acknowledged:
+    """Handles documents.indexed, in batches."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def note(self, batch: Sequence[Received[Event]]) -> list[Caused]:
+        """Note what is searchable. A part without chunks came too late: it says nothing."""
+        events = [received.event for received in batch if isinstance(received.event, DocumentIndexed)]
+        await self._jobs.indexed([(e.document_id, e.version, e.part) for e in events if e.chunks])
+        return []
+
+
+async def repeat(once: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
+    """Do something again and again until `stop`; what is away is waited for."""
+    while not stop.is_set():
+        try:
+            await once()
+        except (RecordsAway, BrokerError, StorageAway) as error:
+            log.warning("upkeep_waits", reason=str(error))
+        try:
+            await asyncio.wait_for(stop.wait(), seconds)
+        except TimeoutError:
+            continue

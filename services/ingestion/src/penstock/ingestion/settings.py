@@ -1,0 +1,51 @@
+"""Settings, from the environment (prefix `PENSTOCK_`), read once in the mains."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from penstock.messages.backends import LOCAL, parse_backends
+from penstock.streaming.worker import Backends, WorkerSettings
+
+
+class IngestionSettings(WorkerSettings):
+    """What the app and its workers share. Sizes in bytes."""
+
+    documents_db: str = ""
+    """SQLAlchemy URL of the documents database, with its async driver; unset: SQLite in the state folder."""
+    blobs: str = ""
+    """Where files are kept: `file:///folder` or `s3://bucket/prefix`; unset: in the state folder."""
+    celery_broker: str = ""
+    """Celery's broker: `redis://host:port/0`; unset: a folder in the state folder."""
+    backends: Backends = parse_backends(LOCAL)
+    """The first one that speaks TGI's dialect counts tokens."""
+    embeddings: str = "http://127.0.0.1:8081/tei"
+    """URL of a Text Embeddings Inference server."""
+    embedding_size: int = 384
+    """Numbers in a vector of its model."""
+    worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    """Documents that one worker has in hand."""
+
+    def database_url(self) -> str:
+        """Return the URL of the documents database."""
+        file = (self.state / "ingestion" / "documents.db").absolute()
+        return self.documents_db or f"sqlite+aiosqlite:///{file}"
+
+    def blobs_url(self) -> str:
+        """Return the URL of the blob store."""
+        return self.blobs or f"file://{(self.state / 'ingestion' / 'blobs').absolute()}"
+
+    def broker_url(self) -> str:
+        """Return the URL of Celery's broker."""
+        return self.celery_broker or f"folder://{(self.state / 'ingestion' / 'queue').absolute()}"
+
+
+class AppSettings(IngestionSettings):
+    """What the HTTP app needs besides."""
+
+    ingestion_host: str = "127.0.0.1"
+    ingestion_port: Annotated[int, Field(ge=0, le=65535)] = 8085
+    """Where the API for the gateway is served; nobody else should reach it. 0 picks a free port."""
+    retrieval: str = "http://127.0.0.1:8086"
+    """URL of retrieval's search API."""
+    max_file_bytes: Annotated[int, Field(gt=0)] = 50_000_000

@@ -1,0 +1,81 @@
+"""Records on SQLite, and on PostgreSQL where PENSTOCK_TEST_POSTGRES names one; blobs in a folder; a clock."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from penstock.ingestion.adapters.blobs import ObjectBlobs
+from penstock.ingestion.adapters.records.all import Records
+from penstock.ingestion.adapters.records.database import Database
+
+POSTGRES = "PENSTOCK_TEST_POSTGRES"
+
+
+@dataclass
+class Clock:
+    """Unix milliseconds that pass only when told."""
+
+    now: int = 1_764_000_000_000
+
+    def __call__(self) -> int:
+        self.now += 1
+        return self.now
+
+    def pass_s(self, seconds: float) -> None:
+        self.now += round(seconds * 1000)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite database: to migrate one for each test takes half a second."""
+    path = tmp_path_factory.mktemp("empty") / "documents.db"
+
+    async def make() -> None:
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        await database.open()
+        await database.close()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture(params=["sqlite", *(["postgresql"] if os.environ.get(POSTGRES) else [])])
+async def records(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, empty_database: Path
+) -> AsyncIterator[Records]:
+    if request.param == "sqlite":
+        shutil.copy(empty_database, tmp_path / "documents.db")
+        url = f"sqlite+aiosqlite:///{tmp_path / 'documents.db'}"
+    else:
+        url = f"{os.environ[POSTGRES]}/{await _new_database()}"
+    made = Records(url, clock)
+    await made.database.open()
+    yield made
+    await made.database.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> ObjectBlobs:
+    return ObjectBlobs(f"file://{tmp_path / 'blobs'}")
+
+
+async def _new_database() -> str:
+    import asyncpg
+
+    name = f"test_{uuid4().hex}"
+    url = os.environ[POSTGRES].replace("postgresql+asyncpg://", "postgresql://")
+    connection = await asyncpg.connect(f"{url}/postgres")
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return name
