@@ -16,7 +16,16 @@ from pathlib import Path
 from penstock.devstack import cli
 from penstock.devstack.root import find_root
 
-SERVICES = ("gateway", "tokenization", "retrieval", "generation", "postprocessing", "inference")
+SERVICES = (
+    "gateway",
+    "tokenization",
+    "retrieval",
+    "generation",
+    "postprocessing",
+    "inference",
+    "ingestion",
+    "ingestion-worker",
+)
 
 
 def write_programs(folder: Path, variants: Mapping[str, str]) -> None:

@@ -13,6 +13,7 @@ import httpx2
 from e2e.faults.asks import Load, asks
 from e2e.faults.client import Client, Door
 from e2e.faults.seen import Seen
+from penstock.telemetry.http import Transport
 
 _SILENCE_S = 20.0
 """A gateway that sends nothing for so long, not even a comment, is given up."""
@@ -25,10 +26,11 @@ async def http_clients() -> AsyncGenerator[tuple[httpx2.AsyncClient, httpx2.Asyn
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
     timeout = httpx2.Timeout(_SILENCE_S, connect=5)
     small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)]
-    transport = httpx2.AsyncHTTPTransport(limits=limits, trust_env=False, socket_options=small)
+    usual = Transport(limits=limits, trust_env=False)
+    slowed = Transport(limits=limits, trust_env=False, socket_options=small)
     async with (
-        httpx2.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as quick,
-        httpx2.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as slow,
+        httpx2.AsyncClient(transport=usual, timeout=timeout, trust_env=False) as quick,
+        httpx2.AsyncClient(transport=slowed, timeout=timeout, trust_env=False) as slow,
     ):
         yield quick, slow
 

@@ -23,7 +23,7 @@ from penstock.devstack.ask import first_model
 from penstock.devstack.death import die_with_parent
 from penstock.devstack.root import find_root
 from penstock.devstack.state import StackStatus, StateDir, last_line
-from penstock.devstack.talk import read_key
+from penstock.devstack.where import read_key
 
 READY_S = 120.0
 _STOP_S = 25.0
