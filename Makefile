@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-faults check bench contracts setup kafka lock clean
+.PHONY: help run stop test test-faults check bench eval contracts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+eval: setup ## Measure how well documents are found, over Python's documentation; writes docs/retrieval.md (PAGES=N: a sample)
+	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES))
 
 contracts: setup ## Render contracts/ from the types and the apps
 	@$(BIN)/python contracts/render.py

@@ -12,7 +12,7 @@ from e2e.bench.plan import Plan
 from e2e.bench.processes import MIB, STUB, Memory
 from e2e.bench.real_model import ModelResults
 from e2e.bench.saturation import Saturation
-from e2e.bench.tables import Table
+from e2e.bench.tables import Table, rewrite_between
 
 BEGIN = "<!-- bench:begin: written by make bench -->"
 END = "<!-- bench:end -->"
@@ -148,14 +148,11 @@ def _rates(rates: Rates) -> str:
 
 def rewrite(path: Path, machine: str, command: str, tables: Sequence[Table]) -> None:
     """Replace what stands between the two marks. BenchError if the file or a mark is missing."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise BenchError(f"{path.name} cannot be read: {error.strerror}") from error
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise BenchError(f"{path.name} has lost its marks {BEGIN} … {END}")
     head = f"Measured on: {machine}.\n\nTo repeat: `{command}`.\n"
     body = "\n".join([head, *(table.markdown() for table in tables)])
-    path.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
+    try:
+        rewrite_between(path, BEGIN, END, body)
+    except OSError as error:
+        raise BenchError(f"{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BenchError(str(error)) from error

@@ -16,12 +16,14 @@ from rich.console import Console
 from e2e.bench.errors import BenchError
 from penstock.devstack.ask import first_model
 from penstock.devstack.death import die_with_parent
+from penstock.devstack.feed import found_here, ingest_aloud, local
 from penstock.devstack.root import find_root
 from penstock.devstack.run import Running, run_stack
 from penstock.devstack.screen import StackScreen
 from penstock.devstack.settings import StackSettings
 from penstock.devstack.state import StateDir
-from penstock.devstack.talk import ingest_aloud, read_key
+from penstock.devstack.where import read_key
+from penstock.messages.search import DEFAULT_STORE
 
 _STOP_S = 5.0
 
@@ -48,7 +50,8 @@ class Stack:
 
     async def ingest_sample(self) -> None:
         """Bring the sample documents into the index."""
-        await ingest_aloud(self.console, find_root() / "e2e" / "sample", self.kafka, self.backends)
+        files = found_here([str(find_root() / "e2e" / "sample")])
+        await ingest_aloud(self.console, self.gateway, self.key, DEFAULT_STORE, local(files), len(files))
 
 
 class Interrupted(Exception):

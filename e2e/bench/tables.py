@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rich.table import Table as RichTable
 
@@ -34,3 +35,12 @@ class Table:
 
     def _rules(self) -> list[str]:
         return ["---", *("---:" for _ in self.headings[1:])]
+
+
+def rewrite_between(file: Path, begin: str, end: str, body: str) -> None:
+    """Replace what stands between two marks of a Markdown file. Raises ValueError if it lacks them."""
+    before, first, rest = file.read_text(encoding="utf-8").partition(begin)
+    _, last, after = rest.partition(end)
+    if not first or not last:
+        raise ValueError(f"{file} lacks the marks {begin} and {end}")
+    file.write_text(f"{before}{begin}\n\n{body.rstrip()}\n\n{end}{after}", encoding="utf-8")

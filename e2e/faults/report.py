@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from e2e.bench.tables import Table
+from e2e.bench.tables import Table, rewrite_between
 from e2e.faults.summary import Summary
 
 BEGIN = "<!-- faults:begin: written by make test-faults -->"
@@ -118,12 +118,6 @@ def _faults_by_kind(summaries: Sequence[Summary]) -> Table:
 
 
 def rewrite(file: Path, machine: str, command: str, shown: Sequence[Table]) -> None:
-    """Replace what stands between the two marks of a Markdown file."""
-    text = file.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{file} lacks the marks {BEGIN} and {END}")
+    """Put the tables between the two marks of a Markdown file."""
     parts = [f"Run on: {machine}.", f"To repeat: `{command}`.", *(table.markdown() for table in shown)]
-    body = "\n\n".join(parts).rstrip()
-    file.write_text(f"{before}{BEGIN}\n\n{body}\n\n{END}{after}", encoding="utf-8")
+    rewrite_between(file, BEGIN, END, "\n\n".join(parts))

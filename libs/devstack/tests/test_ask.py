@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from penstock.devstack.ask import Citation, Ended, Question, Text, ask, first_model, is_local
+from penstock.devstack.ask import Citation, Ended, Question, Text, ask, first_model
 from penstock.devstack.errors import DevstackError
+from penstock.devstack.gateway import is_local
 from penstock.devstack.network import free_ports
 
 CITATION = {"index": 1, "document_id": "d", "title": "KV cache", "start": 3, "end": 9, "quote": "a store"}

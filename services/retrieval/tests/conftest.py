@@ -2,22 +2,32 @@
 
 import asyncio
 import json
+import os
 import re
-from collections.abc import AsyncIterator, Sequence
+import struct
+import warnings
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from qdrant_client import AsyncQdrantClient
 
 from penstock.messages.chat import Passage
 from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
-from penstock.retrieval.adapters.edge import open_index
+from penstock.messages.search import DEFAULT_STORE, Scalar
+from penstock.retrieval.adapters.edge import open_points
 from penstock.retrieval.adapters.memory import MemoryIndex
+from penstock.retrieval.adapters.qdrant import QdrantIndex
+from penstock.retrieval.adapters.server import ServerPoints, create_collection
 from penstock.retrieval.domain.passages import Entry, Vector
-from penstock.retrieval.ports import Index
+from penstock.retrieval.handler import Indexer
+from penstock.retrieval.ports import Embedder, Index
 from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Received
 
@@ -53,7 +63,15 @@ class Make:
 
     embedding = staticmethod(embed_words)
 
-    def entry(self, text: str, chunk_id: str = "c0", document_id: str = "doc", start: int = 0) -> Entry:
+    def entry(
+        self,
+        text: str,
+        chunk_id: str = "c0",
+        document_id: str = "doc",
+        start: int = 0,
+        store_id: str = DEFAULT_STORE,
+        attributes: Mapping[str, Scalar] | None = None,
+    ) -> Entry:
         passage = Passage(
             document_id=document_id,
             title="Title",
@@ -61,19 +79,50 @@ class Make:
             end=start + len(text),
             text=text,
             tokens=len(text.split()),
+            file_id="file-1",
+            file_name="notes.md",
+            headings=("Chapter",),
+            page=3,
         )
-        return Entry(chunk_id=chunk_id, passage=passage, vector=embed_words(text))
+        return Entry(chunk_id, passage, embed_words(text), store_id, attributes or {})
 
     def chunked(
-        self, *texts: str, document_id: str = "doc", version: int = 1, part: int = 0, parts: int = 1
+        self,
+        *texts: str,
+        document_id: str = "doc",
+        version: int = 1,
+        part: int = 0,
+        parts: int = 1,
+        store_id: str = DEFAULT_STORE,
+        attributes: Mapping[str, Scalar] | None = None,
+        with_vectors: bool = False,
     ) -> DocumentChunked:
         chunks = tuple(
-            Chunk(chunk_id=f"p{part}c{n}", start=0, end=len(t), text=t, tokens=max(1, len(t.split())))
-            for n, t in enumerate(texts)
+            Chunk(
+                chunk_id=f"p{part}c{n}",
+                start=0,
+                end=len(text),
+                text=text,
+                tokens=max(1, len(text.split())),
+                vector=struct.pack(f"<{VECTOR_SIZE}f", *embed_words(text)) if with_vectors else b"",
+            )
+            for n, text in enumerate(texts)
         )
         return DocumentChunked(
-            document_id=document_id, version=version, title="Title", part=part, parts=parts, chunks=chunks
+            document_id=document_id,
+            version=version,
+            title="Title",
+            part=part,
+            parts=parts,
+            chunks=chunks,
+            store_id=store_id,
+            file_id=f"file-of-{document_id}",
+            file_name="notes.md",
+            attributes=dict(attributes or {}),
         )
+
+    def indexer(self, embedder: Embedder, index: Index, *, announces: bool = True) -> Indexer:
+        return Indexer(embedder, index, VECTOR_SIZE, announces=announces)
 
     def deleted(self, document_id: str = "doc", version: int = 1) -> DocumentDeleted:
         return DocumentDeleted(document_id=document_id, version=version)
@@ -95,23 +144,60 @@ def embedder() -> FakeEmbedder:
     return FakeEmbedder()
 
 
-@pytest.fixture(params=["memory", "edge"])
+@asynccontextmanager
+async def _memory(_directory: Path) -> AsyncIterator[Index]:
+    yield MemoryIndex()
+
+
+@asynccontextmanager
+async def _edge(directory: Path) -> AsyncIterator[Index]:
+    points = open_points(directory, VECTOR_SIZE)
+    yield QdrantIndex(points)
+    await points.close()
+
+
+@asynccontextmanager
+async def _server(_directory: Path, url: str = "") -> AsyncIterator[Index]:
+    """A collection in the client's local mode, or on the server at `url`."""
+    client = AsyncQdrantClient(url=url) if url else AsyncQdrantClient(":memory:")
+    name = f"test-{uuid4()}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # local mode needs no payload indexes, and says so
+        await create_collection(client, name, VECTOR_SIZE)
+    yield QdrantIndex(ServerPoints(client, name))
+    await client.delete_collection(name)
+    await client.close()
+
+
+INDEXES = {"memory": _memory, "edge": _edge, "server": _server}
+if SERVER := os.environ.get("PENSTOCK_TEST_QDRANT", ""):
+    INDEXES["real-server"] = lambda directory: _server(directory, SERVER)
+
+
+@pytest.fixture(params=INDEXES)
 async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
     """Every implementation of the port."""
-    if request.param == "memory":
-        yield MemoryIndex()
-        return
-    edge = open_index(tmp_path / "index", VECTOR_SIZE)
-    yield edge
-    edge.close()
+    async with INDEXES[request.param](tmp_path / "index") as made:
+        yield made
 
 
-@pytest.fixture(params=["memory", "edge"])
-def three_indexes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Index]:
+@pytest.fixture(params=INDEXES)
+async def three_indexes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Index]]:
     """Three empty indexes of one implementation."""
-    if request.param == "memory":
-        return [MemoryIndex() for _ in range(3)]
-    return [open_index(tmp_path / f"index{n}", VECTOR_SIZE) for n in range(3)]
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(INDEXES[request.param](tmp_path / f"index{n}")) for n in range(3)
+        ]
+
+
+@pytest.fixture
+async def one_of_each(tmp_path: Path) -> AsyncIterator[dict[str, Index]]:
+    """One empty index of each implementation, by its name."""
+    async with AsyncExitStack() as stack:
+        yield {
+            name: await stack.enter_async_context(make_index(tmp_path / name))
+            for name, make_index in INDEXES.items()
+        }
 
 
 @dataclass

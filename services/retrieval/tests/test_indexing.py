@@ -1,23 +1,27 @@
 """Documents are indexed, replaced and forgotten by version, in any order and however often they come."""
 
+import struct
 from itertools import permutations
 
 import pytest
+from msgspec import structs
 
 from penstock.messages.documents import DocumentIndexed
 from penstock.messages.event import Event
 from penstock.messages.topics import DOCUMENTS_INDEXED
 from penstock.retrieval.adapters.memory import MemoryIndex
 from penstock.retrieval.domain.documents import DocumentKey, Head
-from penstock.retrieval.handler import Indexer
+from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.ports import Index
 from penstock.streaming.errors import PermanentError, TransientError
+
+ACME = Scope("acme")
 
 
 async def take(embedder, index: Index, make, *events: Event) -> list[tuple[int, int, int]]:
     """Index a batch; return (version, part, chunks) of each answer."""
     batch = [make.received(event) for event in events]
-    caused = await Indexer(embedder, index).index(batch)
+    caused = await make.indexer(embedder, index).index(batch)
     assert [item.cause for item in caused] == batch
     answers = []
     for item in caused:
@@ -28,7 +32,7 @@ async def take(embedder, index: Index, make, *events: Event) -> list[tuple[int, 
 
 
 async def texts(index: Index, make) -> list[str]:
-    found = await index.search("acme", "text", make.embedding("text"), 50)
+    found = await index.search(ACME, "text", make.embedding("text"), 50)
     return sorted(item.passage.text for item in found)
 
 
@@ -96,7 +100,7 @@ async def test_deleting_an_old_version_leaves_the_newer_one(embedder, index: Ind
 async def test_deleting_what_never_came_is_remembered(embedder, index: Index, make) -> None:
     await take(embedder, index, make, make.deleted(version=3))
     assert await take(embedder, index, make, make.chunked("text", version=3)) == [(3, 0, 0)]
-    assert await index.is_empty("acme")
+    assert await index.is_empty(ACME)
 
 
 async def test_the_outcome_does_not_depend_on_order_or_batches(embedder, index: Index, make) -> None:
@@ -111,7 +115,7 @@ async def test_the_outcome_does_not_depend_on_order_or_batches(embedder, index: 
         shuffled = [events[n] for n in order]
         await take(embedder, index, make, *shuffled[: number % 5])
         await take(embedder, index, make, *shuffled[number % 5 :])
-        found = await index.search("acme", "text", make.embedding("text"), 50)
+        found = await index.search(ACME, "text", make.embedding("text"), 50)
         mine = sorted(f.passage.text for f in found if f.passage.document_id == name)
         assert mine == ["text 2a", "text 2b"]
 
@@ -141,6 +145,39 @@ async def test_a_version_beyond_what_can_be_compared_is_refused(embedder, index:
 
 
 async def test_a_replica_that_does_not_announce_indexes_in_silence(index, embedder, make) -> None:
-    silent = Indexer(embedder, index, announces=False)
+    silent = make.indexer(embedder, index, announces=False)
     assert await silent.index([make.received(make.chunked("kafka keeps a log"))]) == []
-    assert await index.count("acme") == 1
+    assert await index.count(ACME) == 1
+
+
+async def test_a_chunk_that_brings_its_vector_is_not_embedded(embedder, index: Index, make) -> None:
+    part = make.chunked("text a", "text b", with_vectors=True)
+    mixed = structs.replace(part, chunks=(part.chunks[0], structs.replace(part.chunks[1], vector=b"")))
+    assert await take(embedder, index, make, mixed) == [(1, 0, 2)]
+    assert embedder.calls == [["Title\ntext b"]]
+    [best, *_] = await index.search(ACME, "text a", make.embedding("text a"), 5)
+    assert best.passage.text == "text a"
+    assert best.similarity > 0.99
+
+
+@pytest.mark.parametrize("vector", [b"\x00" * 12, b"\x00", struct.pack("<64f", *[float("nan")] * 64)])
+async def test_a_vector_of_no_use_is_refused_and_says_why(
+    embedder, index: Index, make, vector: bytes
+) -> None:
+    part = make.chunked("text")
+    part = structs.replace(part, chunks=(structs.replace(part.chunks[0], vector=vector),))
+    with pytest.raises(PermanentError, match=r"invalid_vector.*chunk p0c0 has a vector"):
+        await take(embedder, index, make, part)
+    assert await index.is_empty(ACME)
+
+
+async def test_what_is_known_of_a_file_comes_back_with_its_passages(embedder, index: Index, make) -> None:
+    known = {"year": 2024, "share": 0.5, "draft": True, "team": "red"}
+    part = make.chunked("text", store_id="vs_1", attributes=known)
+    headed = structs.replace(part.chunks[0], headings=("Part", "Chapter"), page=7)
+    await take(embedder, index, make, structs.replace(part, chunks=(headed,)))
+    assert embedder.calls == [["Title > Part > Chapter\ntext"]]
+    [found] = await index.search(ACME, "text", make.embedding("text"), 5)
+    assert (found.store_id, dict(found.attributes)) == ("vs_1", known)
+    assert (found.passage.file_id, found.passage.file_name) == ("file-of-doc", "notes.md")
+    assert (found.passage.headings, found.passage.page) == (("Part", "Chapter"), 7)

@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def process(
-    state: Path, kafka: str, embeddings: str, port: int, instance: str = "retrieval"
+    state: Path, kafka: str, embeddings: str, port: int, instance: str = "retrieval", search_port: int = 0
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a retrieval; it is killed at the end if it has not gone by then."""
     own = {
@@ -50,6 +50,7 @@ async def process(
         "HEALTH_PORT": str(port),
         "SESSION_TIMEOUT_MS": "2000",
         "INSTANCE": instance,
+        "SEARCH_PORT": str(search_port),
     }
     running = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -165,6 +166,45 @@ async def test_a_second_replica_takes_no_question_before_its_own_index_holds_all
         await finds_the_document(client)
 
 
+async def test_a_new_index_is_made_from_the_log_while_the_old_one_is_searched(
+    kafka_broker: str, tei_server, make, tmp_path: Path
+) -> None:
+    await ensure_topics(kafka_broker)
+    tenant = f"tenant-{uuid4()}"
+    client = Client(kafka_broker, tenant)
+    port, search_port = free_port(), free_port()
+    running = process(tmp_path, kafka_broker, tei_server.url, port, search_port=search_port)
+    async with (
+        running,
+        httpx2.AsyncClient(trust_env=False, base_url=f"http://127.0.0.1:{search_port}") as http,
+    ):
+        await waiting_for(port, lambda r: not r)
+        chunked = make.chunked("kafka keeps a log")
+        assert isinstance(await client.ask(DOCUMENTS_CHUNKED, chunked, DOCUMENTS_INDEXED), DocumentIndexed)
+        [before] = [path for path in (tmp_path / "index").iterdir() if path.is_dir()]
+
+        async def texts() -> list[str]:
+            found = await http.post("/search", json={"tenant": tenant, "queries": ["kafka"]})
+            assert found.status_code == 200, found.text
+            return [result["text"] for result in found.json()["results"]]
+
+        assert (await http.post("/reindex")).status_code == 202
+        async with asyncio.timeout(60):
+            while (progress := (await http.get("/reindex")).json())["running"]:
+                assert await texts() == ["kafka keeps a log"]
+                await asyncio.sleep(0.02)
+        assert progress["done"] == progress["total"] > 0
+        assert progress["error"] == ""
+        assert await texts() == ["kafka keeps a log"]
+        async with asyncio.timeout(30):
+            while before.exists():
+                await asyncio.sleep(0.05)
+        again = make.chunked("boats float", document_id="doc2")
+        assert isinstance(await client.ask(DOCUMENTS_CHUNKED, again, DOCUMENTS_INDEXED), DocumentIndexed)
+        assert sorted(await texts()) == ["boats float", "kafka keeps a log"]
+        await finds_the_document(client)
+
+
 async def finds_the_document(client: Client) -> None:
     question = ChatTokenized(
         model="m",
@@ -177,7 +217,7 @@ async def finds_the_document(client: Client) -> None:
     )
     retrieved = await client.ask(CHAT_TOKENIZED, question, CHAT_RETRIEVED)
     assert isinstance(retrieved, ChatRetrieved)
-    assert [passage.text for passage in retrieved.passages] == ["kafka keeps a log"]
+    assert "kafka keeps a log" in [passage.text for passage in retrieved.passages]
 
 
 async def count_indexed(kafka: str, tenant: str) -> int:

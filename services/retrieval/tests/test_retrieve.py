@@ -3,16 +3,22 @@
 import pytest
 
 from penstock.messages.chat import ChatRetrieved, ChatTokenized, Sampling
+from penstock.messages.search import Filter, Search
 from penstock.messages.topics import CHAT_RETRIEVED
-from penstock.retrieval.domain.passages import PASSAGE_OVERHEAD_TOKENS
-from penstock.retrieval.handler import Indexer, Retriever
+from penstock.retrieval.domain.packing import PASSAGE_OVERHEAD_TOKENS
+from penstock.retrieval.handler import Retriever
 from penstock.retrieval.ports import Index
+from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.streaming.errors import PermanentError, TransientError
 
 SAMPLING = Sampling(max_tokens=7, temperature=0.5)
 
 
-def question(query: str = "kafka log", passage_tokens: int = 500) -> ChatTokenized:
+def question(
+    query: str = "kafka log",
+    passage_tokens: int = 500,
+    search: Search = Search(),  # noqa: B008
+) -> ChatTokenized:
     return ChatTokenized(
         model="m",
         query=query,
@@ -21,11 +27,14 @@ def question(query: str = "kafka log", passage_tokens: int = 500) -> ChatTokeniz
         prompt_tokens=12,
         passage_tokens=passage_tokens,
         sampling=SAMPLING,
+        search=search,
     )
 
 
 async def ask(embedder, index: Index, make, asked: ChatTokenized, tenant: str = "acme") -> ChatRetrieved:
-    [outgoing] = [o async for o in Retriever(embedder, index).retrieve(make.received(asked, tenant))]
+    [outgoing] = [
+        o async for o in Retriever(Searcher(embedder, index)).retrieve(make.received(asked, tenant))
+    ]
     assert outgoing.topic is CHAT_RETRIEVED
     assert isinstance(outgoing.event, ChatRetrieved)
     return outgoing.event
@@ -34,7 +43,7 @@ async def ask(embedder, index: Index, make, asked: ChatTokenized, tenant: str = 
 @pytest.fixture
 async def filled(embedder, index: Index, make) -> Index:
     part = make.chunked("kafka keeps a log", "cats sleep", "boats float")
-    await Indexer(embedder, index).index([make.received(part)])
+    await make.indexer(embedder, index).index([make.received(part)])
     embedder.calls.clear()
     return index
 
@@ -84,6 +93,45 @@ async def test_an_embedder_that_fails_fails_the_question_in_its_own_way(
 
 async def test_an_event_of_another_kind_is_refused(embedder, index: Index, make) -> None:
     with pytest.raises(PermanentError, match="unexpected_event"):
-        await anext(Retriever(embedder, index).retrieve(make.received(make.deleted())))
+        await anext(Retriever(Searcher(embedder, index)).retrieve(make.received(make.deleted())))
     with pytest.raises(PermanentError, match="unexpected_event"):
-        await Indexer(embedder, index).index([make.received(question())])
+        await make.indexer(embedder, index).index([make.received(question())])
+
+
+async def test_what_has_nothing_to_do_with_the_question_is_left_out(embedder, filled: Index, make) -> None:
+    assert [p.text for p in (await ask(embedder, filled, make, question())).passages] == ["kafka keeps a log"]
+    assert (await ask(embedder, filled, make, question("bread recipe"))).passages == ()
+
+
+async def test_a_request_sets_how_alike_and_how_many_passages_must_be(embedder, filled: Index, make) -> None:
+    async def texts(**search: object) -> list[str]:
+        asked = question("kafka keeps a log", search=Search(**search))
+        return [p.text for p in (await ask(embedder, filled, make, asked)).passages]
+
+    assert len(await texts(min_score=0.0)) == 3
+    assert await texts(min_score=0.0, max_results=1) == ["kafka keeps a log"]
+    assert await texts(min_score=0.8) == ["kafka keeps a log"]
+    assert await texts(min_score=0.8, stores=("vs_other",)) == []
+
+
+async def test_a_question_looks_where_it_is_told_to(embedder, index: Index, make) -> None:
+    parts = [
+        make.chunked("kafka in the default store", document_id="d0"),
+        make.chunked("kafka in store one", document_id="d1", store_id="vs_1", attributes={"year": 1}),
+        make.chunked("kafka in store two", document_id="d2", store_id="vs_2", attributes={"year": 2}),
+    ]
+    await make.indexer(embedder, index).index([make.received(part) for part in parts])
+
+    async def texts(**search: object) -> set[str]:
+        asked = question("kafka in store", search=Search(**search))
+        return {p.text for p in (await ask(embedder, index, make, asked)).passages}
+
+    assert await texts() == {"kafka in the default store"}
+    assert await texts(stores=("vs_1", "vs_2")) == {"kafka in store one", "kafka in store two"}
+    recent = Filter(type="gt", key="year", value=1)
+    assert await texts(stores=("vs_1", "vs_2"), filters=recent) == {"kafka in store two"}
+
+
+async def test_before_the_index_is_open_a_question_is_tried_again_later(embedder, make) -> None:
+    with pytest.raises(TransientError, match="index_unavailable"):
+        await ask(embedder, CurrentIndex(), make, question())

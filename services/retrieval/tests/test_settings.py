@@ -38,3 +38,17 @@ def test_what_is_no_url_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PENSTOCK_EMBEDDINGS", "localhost:8081")
     with pytest.raises(ValidationError, match="URL of an embeddings server"):
         Settings()
+
+
+def test_with_a_qdrant_server_one_replica_writes_and_all_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_INSTANCE", "retrieval-2")
+    assert Settings().indexes
+    monkeypatch.setenv("PENSTOCK_QDRANT", "http://qdrant:6333")
+    monkeypatch.setenv("PENSTOCK_QDRANT_API_KEY", "secret")
+    assert not Settings().indexes
+    assert "secret" not in repr(Settings())
+    monkeypatch.setenv("PENSTOCK_ANNOUNCER", "retrieval-2")
+    assert Settings().indexes
+    monkeypatch.setenv("PENSTOCK_QDRANT", "qdrant:6333")
+    with pytest.raises(ValidationError, match="URL of a Qdrant server"):
+        Settings()

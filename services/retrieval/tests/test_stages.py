@@ -18,8 +18,10 @@ from penstock.messages.topics import (
     Topic,
 )
 from penstock.retrieval.adapters.memory import MemoryIndex
-from penstock.retrieval.main import stages
+from penstock.retrieval.ports import Opened
+from penstock.retrieval.searching import Searcher
 from penstock.retrieval.settings import Settings
+from penstock.retrieval.stages import documents, questions
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
@@ -41,7 +43,11 @@ QUESTION = ChatTokenized(
 async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
-        for stage in stages(embedder, MemoryIndex(), Settings()):
+        index = MemoryIndex()
+        for stage in (
+            questions(Searcher(embedder, index), Settings()),
+            documents(embedder, Opened("2-5f3a0c11", index), Settings()),
+        ):
             offsets = Offsets()
             consumer = broker.consumer(stage.name, [t.name for t in stage.inputs], offsets.committable)
             tasks.create_task(Runner(stage, consumer, broker.producer(), offsets).run(stop))
@@ -90,10 +96,10 @@ async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_em
     assert (failed.code, failed.stage) == ("embedding_refused", "retrieval")
 
 
-def test_questions_are_shared_and_each_replica_reads_all_documents(embedder) -> None:
-    first = stages(embedder, MemoryIndex(), Settings())
-    second = stages(embedder, MemoryIndex(), Settings(instance="retrieval-2"))
-    assert [stage.name for stage in first] == ["retrieval", "retrieval-indexer"]
-    assert [stage.name for stage in second] == ["retrieval", "retrieval-2-indexer"]
-    renewed = stages(embedder, MemoryIndex(), Settings(), "5f3a0c11")
-    assert [stage.name for stage in renewed] == ["retrieval", "retrieval-indexer-5f3a0c11"]
+def test_questions_are_shared_and_each_index_reads_all_documents(embedder) -> None:
+    second = Settings(instance="retrieval-2")
+    searcher = Searcher(embedder, MemoryIndex())
+    assert {questions(searcher, settings).name for settings in (Settings(), second)} == {"retrieval"}
+    opened = Opened("2-5f3a0c11", MemoryIndex())
+    assert documents(embedder, opened, Settings()).name == "retrieval-indexer-2-5f3a0c11"
+    assert documents(embedder, opened, second).name == "retrieval-2-indexer-2-5f3a0c11"

@@ -7,7 +7,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -15,13 +14,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from penstock.devstack import background, dlq
+from penstock.devstack import background, dlq, documents
+from penstock.devstack.documents import KeyOption, UrlOption
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import GATEWAY, parse_replicas
 from penstock.devstack.screen import make_console, status_table
 from penstock.devstack.state import StateDir
 from penstock.devstack.times import parse_time
-from penstock.devstack.where import bootstrap_here, here, running_here
+from penstock.devstack.where import bootstrap_here, gateway_here, here, running_here
+from penstock.messages.search import DEFAULT_STORE
 
 # run, talk and demo import Kafka's client and more: half a second that `status` and `down` do without.
 
@@ -32,6 +33,7 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.add_typer(dlq.commands, name="dlq")
+commands.add_typer(documents.commands, name="documents")
 
 
 def app() -> None:
@@ -171,33 +173,49 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     model: Annotated[str | None, typer.Option(help="Default: the first one that the gateway offers.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens.")] = None,
-    url: Annotated[str | None, typer.Option(help="The gateway; default: the stack that runs here.")] = None,
-    key: Annotated[
-        str | None, typer.Option(envvar="PENSTOCK_API_KEY", help="Default: .penstock/api-key.")
-    ] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
 ) -> None:
     """Ask one question; prints the answer as it arrives, then its citations."""
-    from penstock.devstack.talk import ask_aloud, read_key
+    from penstock.devstack.talk import ask_aloud
 
-    _, state = here()
-    base = (url or running_here(state).gateway).rstrip("/").removesuffix("/v1")
-    secret = read_key(state) if key is None else key
+    base, secret = gateway_here(url, key)
     asyncio.run(ask_aloud(make_console(), base, secret, question, model=model, max_tokens=max_tokens))
 
 
 @commands.command()
 def ingest(
-    path: Annotated[Path, typer.Argument(help="A folder, or a Markdown or text file.")],
-    tenant: Annotated[
-        str | None, typer.Option(help="Whose documents they are; default: the first key's tenant.")
+    what: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PATH|URL...", help="Files, folders, patterns, - for a list on standard input, or a URL."
+        ),
+    ],
+    store: Annotated[str, typer.Option(help="A vector store; default: the one that questions search.")] = "",
+    depth: Annotated[int, typer.Option(min=0, max=10, help="URL: follow links so far.")] = 0,
+    limit: Annotated[int, typer.Option(min=1, help="URL: at most so many pages.")] = 1000,
+    allow_private: Annotated[
+        list[str] | None, typer.Option(metavar="NETWORK", help="URL: a network that is not public.")
     ] = None,
+    url: UrlOption = None,
+    key: KeyOption = None,
 ) -> None:
-    """Bring documents into the index; returns when they can be found."""
-    from penstock.devstack.talk import TENANT, ingest_aloud
+    """Bring documents into a store; returns when they can be found. Exit code 1 if one failed.
 
-    _, state = here()
-    stack = running_here(state)
-    asyncio.run(ingest_aloud(make_console(), path, stack.kafka, stack.backends, tenant=tenant or TENANT))
+    A document that is there already and has not changed is left alone; a changed one is replaced.
+    """
+    from penstock.devstack.feed import crawled, found_here, ingest_aloud, is_url, local
+
+    base, secret = gateway_here(url, key)
+    if any(is_url(one) for one in what):
+        if len(what) > 1:
+            raise DevstackError("Give either one URL or paths")
+        items, total = crawled(what[0], limit, depth, allow_private or []), None
+    else:
+        files = found_here(what)
+        items, total = local(files), len(files)
+    work = ingest_aloud(make_console(), base, secret, store or DEFAULT_STORE, items, total)
+    raise typer.Exit(0 if asyncio.run(work) else 1)
 
 
 @commands.command()

@@ -7,10 +7,13 @@ from pathlib import Path
 from rich.console import Console
 
 from penstock.devstack.errors import DevstackError
+from penstock.devstack.feed import found_here, ingest_aloud, local
 from penstock.devstack.root import find_root
 from penstock.devstack.run import Running
 from penstock.devstack.state import StateDir
-from penstock.devstack.talk import ask_aloud, ingest_aloud, read_key
+from penstock.devstack.talk import ask_aloud
+from penstock.devstack.where import read_key
+from penstock.messages.search import DEFAULT_STORE
 
 QUESTION = "What is a penstock?"
 _MAX_TOKENS = 96
@@ -45,9 +48,10 @@ async def demo(running: Running, state: StateDir, console: Console, within: floa
     running.screen.settled()
     gateway = running.addresses.gateway
     console.print("==> Ingesting e2e/sample")
-    await ingest_aloud(console, sample, running.addresses.kafka, running.addresses.backends)
+    key, files = read_key(state), found_here([str(sample)])
+    if not await ingest_aloud(console, gateway, key, DEFAULT_STORE, local(files), len(files)):
+        raise DevstackError("Not all of the sample was indexed: see `penstock logs ingestion-worker`")
     console.print(f"==> Asking: {QUESTION}", markup=False)
-    key = read_key(state)
     return await ask_aloud(console, gateway, key, QUESTION, max_tokens=_MAX_TOKENS, temperature=0.0)
 
 

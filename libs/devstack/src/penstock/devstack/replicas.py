@@ -6,12 +6,15 @@ from collections.abc import Sequence
 
 from penstock.devstack.errors import DevstackError
 
-STAGES = ("tokenization", "retrieval", "generation", "postprocessing")
+RETRIEVAL = "retrieval"
 GATEWAY = "gateway"
-SCALABLE = (*STAGES, GATEWAY)
+INGESTION = "ingestion"
+WORKER = "ingestion-worker"
+SCALABLE = ("tokenization", RETRIEVAL, "generation", "postprocessing", WORKER, GATEWAY)
 MOST = 16
 
 _INSTEAD = {
+    INGESTION: f"its work is done by {WORKER}, of which there may be several",
     "inference": "start another server yourself, and name both in PENSTOCK_BACKENDS before `penstock up`",
     "kafka": "use a cluster of your own, and name it in PENSTOCK_KAFKA before `penstock up`",
 }

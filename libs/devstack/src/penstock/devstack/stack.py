@@ -16,7 +16,14 @@ from penstock.devstack.jars import class_path, jars_folder
 from penstock.devstack.java import find_java
 from penstock.devstack.network import free_ports, listen_error, preferred_port
 from penstock.devstack.readiness import KafkaProbe, http_probe
-from penstock.devstack.replicas import GATEWAY, STAGES, replica_names, service_of
+from penstock.devstack.replicas import (
+    GATEWAY,
+    INGESTION,
+    RETRIEVAL,
+    SCALABLE,
+    replica_names,
+    service_of,
+)
 from penstock.devstack.root import find_root
 from penstock.devstack.service import ServiceSpec
 from penstock.devstack.settings import StackSettings
@@ -38,6 +45,8 @@ class Addresses:
     embeddings: str
     gateway_host: str
     gateway_port: int
+    ingestion_port: int
+    search_port: int
 
     @property
     def gateway(self) -> str:
@@ -53,7 +62,7 @@ class Addresses:
 
 def choose_addresses(settings: StackSettings) -> Addresses:
     """Picks the ports; DevstackError if the gateway's is taken or a setting cannot be read."""
-    gateway_free, inference = free_ports(2)
+    gateway_free, inference, ingestion, search = free_ports(4)
     port = settings.gateway_port or gateway_free
     if not 0 < port < 65536:
         raise DevstackError(f"PENSTOCK_GATEWAY_PORT is not a port: {port}")
@@ -76,6 +85,8 @@ def choose_addresses(settings: StackSettings) -> Addresses:
         embeddings=settings.embeddings or f"http://{HOST}:{inference}/tei",
         gateway_host=settings.gateway_host,
         gateway_port=port,
+        ingestion_port=ingestion,
+        search_port=search,
     )
 
 
@@ -106,23 +117,33 @@ class Plan:
             own = {"PENSTOCK_INFERENCE_PORT": str(addresses.inference_port)}
             url = f"http://{HOST}:{addresses.inference_port}"
             specs.append(self._service("inference", own, url, stop_last=True))
-        for service in (*STAGES, GATEWAY):
+        specs.append(self.replica(INGESTION))
+        for service in SCALABLE:
             specs += [self.replica(name) for name in replica_names(service, replicas.get(service, 1))]
         return specs
 
     def replica(self, name: str) -> ServiceSpec:
-        """One replica of a stage or of the gateway, on a port of its own. Its log starts afresh."""
+        """One replica of a service, on a port of its own. Its log starts afresh."""
         if service_of(name) == GATEWAY:
             first = name == GATEWAY
             port = self.addresses.gateway_port if first else self._new_port(self.addresses.gateway_host)
             self.gateways[name] = self.addresses.gateway_at(port)
             return self._service(name, {"PENSTOCK_GATEWAY_PORT": str(port)}, self.gateways[name])
         port = self._new_port(HOST)
-        return self._service(name, {"PENSTOCK_HEALTH_PORT": str(port)}, f"http://{HOST}:{port}")
+        own = {"PENSTOCK_HEALTH_PORT": str(port)}
+        if name == RETRIEVAL:  # the replica that ingestion asks
+            own["PENSTOCK_SEARCH_PORT"] = str(self.addresses.search_port)
+        return self._service(name, own, f"http://{HOST}:{port}")
 
     def _new_port(self, host: str) -> int:
         """A free port that no other process of this stack was given; it may not listen on its own yet."""
-        taken = self._given | {self.addresses.gateway_port, self.addresses.inference_port}
+        addresses = self.addresses
+        taken = self._given | {
+            addresses.gateway_port,
+            addresses.inference_port,
+            addresses.ingestion_port,
+            addresses.search_port,
+        }
         for port in free_ports(_TRIES):
             if port not in taken and listen_error(port, host) is None:
                 self._given.add(port)
@@ -161,6 +182,9 @@ def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
         "PENSTOCK_EMBEDDINGS": addresses.embeddings,
         "PENSTOCK_MODEL_CACHE": os.environ.get("PENSTOCK_MODEL_CACHE") or str(state.folder / "models"),
         "PENSTOCK_GATEWAY_HOST": addresses.gateway_host,
+        "PENSTOCK_INGESTION": f"http://{HOST}:{addresses.ingestion_port}",
+        "PENSTOCK_INGESTION_PORT": str(addresses.ingestion_port),
+        "PENSTOCK_RETRIEVAL": f"http://{HOST}:{addresses.search_port}",
         "PYTHONUNBUFFERED": "1",
     }
     if addresses.kafka_is_ours:

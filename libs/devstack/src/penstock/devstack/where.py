@@ -28,3 +28,18 @@ def bootstrap_here() -> str:
     if status is None and settings.kafka:
         return settings.kafka
     return running_here(state).kafka
+
+
+def gateway_here(url: str | None, key: str | None) -> tuple[str, str]:
+    """The base URL and API key to use: those that were given, else the running stack's."""
+    _, state = here()
+    base = (url or running_here(state).gateway).rstrip("/").removesuffix("/v1")
+    return base, read_key(state) if key is None else key
+
+
+def read_key(state: StateDir) -> str:
+    """The API key that the gateway has made at its first start, or an empty string."""
+    try:
+        return state.api_key.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

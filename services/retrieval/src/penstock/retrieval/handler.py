@@ -3,32 +3,41 @@
 from collections.abc import AsyncGenerator, Sequence
 
 from penstock.messages.chat import ChatRetrieved, ChatTokenized, Passage
-from penstock.messages.documents import DocumentChunked, DocumentDeleted, DocumentIndexed
+from penstock.messages.documents import (
+    Chunk,
+    DocumentChunked,
+    DocumentDeleted,
+    DocumentIndexed,
+    searchable_text,
+)
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_RETRIEVED, DOCUMENTS_INDEXED
 from penstock.retrieval.domain.documents import MAX_VERSION, DocumentKey, Head, after
-from penstock.retrieval.domain.passages import Entry, fill_budget, fits_any, searchable_text
+from penstock.retrieval.domain.packing import MAX_PASSAGES, fits_any, pack
+from penstock.retrieval.domain.passages import Entry, Vector
+from penstock.retrieval.domain.relevance import is_relevant
+from penstock.retrieval.domain.scope import scope_of
+from penstock.retrieval.domain.vectors import UnusableVector, decode_vector
 from penstock.retrieval.ports import Embedder, Index
+from penstock.retrieval.searching import Searcher
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Caused, Outgoing, Received
 
 CANDIDATES = 20
-"""Passages to choose from: more than fit, since some are too long or the same."""
+"""Passages to choose from: more than fit, since some are too long, the same, or of no help."""
 
 
 class Retriever:
     """Answers chat.tokenized: finds the passages that help with a question."""
 
-    def __init__(self, embedder: Embedder, index: Index) -> None:
-        self._embedder = embedder
-        self._index = index
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
 
     async def retrieve(self, received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
         """Send the question on with the best passages that fit its token budget."""
         asked = received.event
         if not isinstance(asked, ChatTokenized):
             raise _unexpected(asked)
-        passages = await self._passages(received.envelope.tenant, asked.query, asked.passage_tokens)
         yield Outgoing(
             CHAT_RETRIEVED,
             ChatRetrieved(
@@ -36,27 +45,32 @@ class Retriever:
                 prompt_before=asked.prompt_before,
                 prompt_after=asked.prompt_after,
                 prompt_tokens=asked.prompt_tokens,
-                passages=passages,
+                passages=await self._passages(received.envelope.tenant, asked),
                 sampling=asked.sampling,
             ),
         )
 
-    async def _passages(self, tenant: str, query: str, budget: int) -> tuple[Passage, ...]:
-        if not fits_any(budget) or not query.strip() or await self._index.is_empty(tenant):
+    async def _passages(self, tenant: str, asked: ChatTokenized) -> tuple[Passage, ...]:
+        query, search = asked.query, asked.search
+        if not fits_any(asked.passage_tokens) or not query.strip():
             return ()
-        [vector] = await self._embedder.embed([query])
-        return fill_budget(await self._index.search(tenant, query, vector, CANDIDATES), budget)
+        most = search.max_results or MAX_PASSAGES
+        found = await self._searcher.search(scope_of(tenant, search), [query], max(CANDIDATES, 2 * most))
+        relevant = [each for each in found if is_relevant(query, each, search.min_score)]
+        return pack(relevant, asked.passage_tokens, most)
 
 
 class Indexer:
     """Answers documents.chunked and documents.deleted: keeps the index at each document's last version.
 
-    With `announces` False it keeps silent: of several replicas one tells that a document is indexed.
+    Vectors have `vector_size` numbers. With `announces` False it keeps silent: of several replicas one tells
+    that a document is indexed.
     """
 
-    def __init__(self, embedder: Embedder, index: Index, *, announces: bool = True) -> None:
+    def __init__(self, embedder: Embedder, index: Index, vector_size: int, *, announces: bool = True) -> None:
         self._embedder = embedder
         self._index = index
+        self._vector_size = vector_size
         self._announces = announces
 
     async def index(self, batch: Sequence[Received[Event]]) -> list[Caused]:
@@ -97,30 +111,42 @@ class Indexer:
             return 0
         if not await self._index.has(key, event.version, [chunk.chunk_id for chunk in event.chunks]):
             # Embedding takes longest and may fail: the version before stays searchable until it is done.
-            entries = await self._entries(event)
+            vectors = await self._vectors(event)
+            entries = [
+                _entry(event, chunk, vector) for chunk, vector in zip(event.chunks, vectors, strict=True)
+            ]
             await self._index.supersede(key, head)
             await self._index.add(key, event.version, entries)
         return len(event.chunks)
 
-    async def _entries(self, event: DocumentChunked) -> list[Entry]:
-        vectors = await self._embedder.embed(
-            [searchable_text(event.title, chunk.text) for chunk in event.chunks]
-        )
-        return [
-            Entry(
-                chunk_id=chunk.chunk_id,
-                passage=Passage(
-                    document_id=event.document_id,
-                    title=event.title,
-                    start=chunk.start,
-                    end=chunk.end,
-                    text=chunk.text,
-                    tokens=chunk.tokens,
-                ),
-                vector=vector,
-            )
-            for chunk, vector in zip(event.chunks, vectors, strict=True)
-        ]
+    async def _vectors(self, event: DocumentChunked) -> list[Vector]:
+        """Return the vectors of a part's chunks; those that come without one are embedded."""
+        bare = [chunk for chunk in event.chunks if not chunk.vector]
+        texts = [searchable_text(event.title, chunk.headings, chunk.text) for chunk in bare]
+        embedded = iter(await self._embedder.embed(texts) if texts else [])
+        return [self._decoded(chunk) if chunk.vector else next(embedded) for chunk in event.chunks]
+
+    def _decoded(self, chunk: Chunk) -> Vector:
+        try:
+            return decode_vector(chunk.vector, self._vector_size)
+        except UnusableVector as error:
+            raise PermanentError("invalid_vector", f"chunk {chunk.chunk_id} has {error}", 400) from error
+
+
+def _entry(event: DocumentChunked, chunk: Chunk, vector: Vector) -> Entry:
+    passage = Passage(
+        document_id=event.document_id,
+        title=event.title,
+        start=chunk.start,
+        end=chunk.end,
+        text=chunk.text,
+        tokens=chunk.tokens,
+        file_id=event.file_id,
+        file_name=event.file_name,
+        headings=chunk.headings,
+        page=chunk.page,
+    )
+    return Entry(chunk.chunk_id, passage, vector, event.store_id, event.attributes)
 
 
 def _key(received: Received[Event], event: DocumentChunked | DocumentDeleted) -> DocumentKey:

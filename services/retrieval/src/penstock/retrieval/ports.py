@@ -1,10 +1,12 @@
 """What retrieval needs of the world."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from penstock.retrieval.domain.documents import DocumentKey, Head
 from penstock.retrieval.domain.passages import Entry, Found, Vector
+from penstock.retrieval.domain.scope import Scope
 
 
 class Embedder(Protocol):
@@ -14,7 +16,21 @@ class Embedder(Protocol):
         """Return one vector a text, in order. Raises TransientError or PermanentError."""
 
 
-class Index(Protocol):
+class SearchIndex(Protocol):
+    """The chunks of documents as a question sees them. Methods raise TransientError when the store fails."""
+
+    async def is_empty(self, scope: Scope) -> bool:
+        """Return whether no chunks are within the scope."""
+
+    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+        """Return at most `limit` passages within the scope, best first.
+
+        Hybrid: by meaning (`vector`, cosine) and by words (`text`, BM25), fused by reciprocal rank. The
+        statistics of BM25 are those of the scope's stores, whatever other tenants keep.
+        """
+
+
+class Index(SearchIndex, Protocol):
     """Keeps the chunks of documents and searches them; one tenant never sees another's.
 
     What is written is found at once, and outlives a crash from `flush` on. A crash before it keeps a
@@ -39,14 +55,40 @@ class Index(Protocol):
     async def flush(self) -> None:
         """Make everything written so far durable."""
 
-    async def is_empty(self, tenant: str) -> bool:
-        """Return whether a tenant has no chunks."""
+    async def count(self, scope: Scope) -> int:
+        """Return how many chunks are within the scope."""
 
-    async def count(self, tenant: str) -> int:
-        """Return how many chunks a tenant has."""
 
-    async def search(self, tenant: str, text: str, vector: Vector, limit: int) -> list[Found]:
-        """Return at most `limit` of a tenant's passages, best first.
+class IndexUnusable(Exception):
+    """An index cannot be opened (now); the message says why."""
 
-        Hybrid: by meaning (`vector`, cosine) and by words (`text`, BM25), fused by reciprocal rank.
-        """
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open index. Its `id` tells it from any that was there before it, or is made beside it.
+
+    Committed offsets say what is in an index only as long as it is the same one: a new index has a new id,
+    and with it a consumer group that begins at the beginning.
+    """
+
+    id: str
+    index: Index
+
+
+class Home(Protocol):
+    """Where indexes are kept: the current one, and at times a new one beside it."""
+
+    async def open(self) -> Opened:
+        """Open the current index, or make the first. Raises IndexUnusable or TransientError."""
+
+    async def begin(self) -> Opened:
+        """Make an empty index beside the current one."""
+
+    async def adopt(self, opened: Opened) -> None:
+        """Make this index the current one, at once and for good."""
+
+    async def discard(self, opened: Opened) -> None:
+        """Close an index that is not the current one, and remove it."""
+
+    async def close(self) -> None:
+        """Close what is open; the current index stays."""

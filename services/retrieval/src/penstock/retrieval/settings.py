@@ -3,27 +3,41 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from penstock.streaming.worker import WorkerSettings
 
 FIRST = "retrieval"
 
 
-def _http_url(url: str) -> str:
+def _embeddings_url(url: str) -> str:
     plain = url.strip().removeprefix("tei+").rstrip("/")
     if not plain.startswith(("http://", "https://")):
         raise ValueError("must be the URL of an embeddings server, like http://host:port")
     return plain
 
 
+def _qdrant_url(url: str) -> str:
+    plain = url.strip()
+    if plain and not plain.startswith(("http://", "https://")):
+        raise ValueError("must be the URL of a Qdrant server, like http://host:6333, or empty")
+    return plain
+
+
 class Settings(WorkerSettings):
     """Retrieval's own settings beside every worker's."""
 
-    embeddings: Annotated[str, AfterValidator(_http_url)] = "http://127.0.0.1:8081/tei"
+    embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"
     """URL of a server that speaks Text Embeddings Inference's dialect; `tei+http://…` is taken, too."""
     embedding_size: int = Field(default=384, ge=1)
     """How many numbers a vector of its model has."""
+    qdrant: Annotated[str, AfterValidator(_qdrant_url)] = ""
+    """URL of a Qdrant server, which all replicas share; unset: Qdrant's engine in this process."""
+    qdrant_api_key: SecretStr | None = None
+    """Key for that server."""
+    search_host: str = "127.0.0.1"
+    search_port: int = Field(default=0, ge=0, le=65_535)
+    """Where searches are taken over HTTP, from other services only; 0 picks a free port."""
     retrieval_concurrency: int = Field(default=64, ge=1)
     """How many questions are searched for at once."""
 
@@ -32,9 +46,9 @@ class Settings(WorkerSettings):
         Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$"),
         BeforeValidator(lambda name: name or FIRST),
     ] = FIRST
-    """Name of this replica; each has an index of its own."""
+    """Name of this replica; each has an index of its own, unless there is a Qdrant server."""
     announcer: str = FIRST
-    """Name of the replica that says of each document that it is indexed."""
+    """Name of the replica that says of each document that it is indexed, and writes to a Qdrant server."""
 
     @property
     def announces(self) -> bool:
@@ -42,6 +56,11 @@ class Settings(WorkerSettings):
         return self.instance == self.announcer
 
     @property
+    def indexes(self) -> bool:
+        """Whether this replica keeps an index: its own, or as the one that writes the shared one."""
+        return not self.qdrant or self.announces
+
+    @property
     def index(self) -> Path:
-        """Where this replica's vector index lies."""
+        """Where this replica's own vector index lies."""
         return self.state / "index" if self.instance == FIRST else self.state / self.instance / "index"

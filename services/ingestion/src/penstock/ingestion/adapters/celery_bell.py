@@ -21,7 +21,7 @@ def make_app(broker: str) -> Celery:
         folder = Path(broker.removeprefix("folder://"))
         for name in ("queue", "control"):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        broker = "filesystem://"
+        broker = "filesystem://localhost"
         queue = str(folder / "queue")
         options = {
             "data_folder_in": queue,

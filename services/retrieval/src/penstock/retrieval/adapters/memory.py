@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from penstock.messages.documents import searchable_text
 from penstock.retrieval.domain.documents import DocumentKey, Head
+from penstock.retrieval.domain.filters import passes
 from penstock.retrieval.domain.fusion import fuse
-from penstock.retrieval.domain.passages import Entry, Found, Vector, searchable_text
+from penstock.retrieval.domain.passages import Entry, Found, Vector
+from penstock.retrieval.domain.scope import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +43,49 @@ class MemoryIndex:
 
     async def add(self, key: DocumentKey, version: int, entries: Sequence[Entry]) -> None:
         for entry in entries:
-            words = _words(searchable_text(entry.passage.title, entry.passage.text))
+            passage = entry.passage
+            words = _words(searchable_text(passage.title, passage.headings, passage.text))
             self._kept[key, version, entry.chunk_id] = _Kept(key, version, entry, Counter(words))
 
     async def flush(self) -> None:
         self.flushes += 1
 
-    async def is_empty(self, tenant: str) -> bool:
-        return not self._of(tenant)
+    async def is_empty(self, scope: Scope) -> bool:
+        return not self._within(scope)
 
-    async def count(self, tenant: str) -> int:
-        return len(self._of(tenant))
+    async def count(self, scope: Scope) -> int:
+        return len(self._within(scope))
 
-    async def search(self, tenant: str, text: str, vector: Vector, limit: int) -> list[Found]:
-        mine = self._of(tenant)
-        by_meaning = _ranking({n: _cosine(kept.entry.vector, vector) for n, kept in enumerate(mine)})
-        by_words = _ranking({n: s for n, s in enumerate(_bm25(mine, set(_words(text)))) if s > 0})
-        fused = fuse([by_meaning, by_words])
-        return [Found(mine[n].entry.passage, fused[n]) for n in _ranking(fused)[:limit]]
+    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+        corpus = self._within(scope.unfiltered)
+        mine = {n for n, kept in enumerate(corpus) if _passes(kept, scope)}
+        cosines = {n: _cosine(corpus[n].entry.vector, vector) for n in mine}
+        words = {n: s for n, s in enumerate(_bm25(corpus, set(_words(text)))) if s > 0 and n in mine}
+        fused = fuse([_ranking(cosines), _ranking(words)])
+        return [
+            Found(
+                passage=corpus[n].entry.passage,
+                score=fused[n],
+                similarity=cosines[n],
+                by_words=n in words,
+                store_id=corpus[n].entry.store_id,
+                attributes=corpus[n].entry.attributes,
+            )
+            for n in _ranking(fused)[:limit]
+        ]
 
-    def _of(self, tenant: str) -> list[_Kept]:
-        return [kept for kept in self._kept.values() if kept.key.tenant == tenant]
+    def _within(self, scope: Scope) -> list[_Kept]:
+        return [
+            kept
+            for kept in self._kept.values()
+            if kept.key.tenant == scope.tenant
+            and (not scope.stores or kept.entry.store_id in scope.stores)
+            and _passes(kept, scope)
+        ]
+
+
+def _passes(kept: _Kept, scope: Scope) -> bool:
+    return scope.filters is None or passes(kept.entry.attributes, scope.filters)
 
 
 def _ranking(scores: dict[int, float]) -> list[int]:
@@ -71,13 +96,13 @@ def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text.lower())
 
 
-def _bm25(mine: Sequence[_Kept], query: Iterable[str], k: float = 1.2) -> list[float]:
-    """Return each document's BM25 score, without the part that weighs its length."""
-    scores = [0.0] * len(mine)
+def _bm25(corpus: Sequence[_Kept], query: Iterable[str], k: float = 1.2) -> list[float]:
+    """Return each chunk's BM25 score, without the part that weighs its length."""
+    scores = [0.0] * len(corpus)
     for word in query:
-        holding = sum(1 for kept in mine if word in kept.words)
-        rarity = math.log(1 + (len(mine) - holding + 0.5) / (holding + 0.5))
-        for n, kept in enumerate(mine):
+        holding = sum(1 for kept in corpus if word in kept.words)
+        rarity = math.log(1 + (len(corpus) - holding + 0.5) / (holding + 0.5))
+        for n, kept in enumerate(corpus):
             count = kept.words[word]
             scores[n] += rarity * count * (k + 1) / (count + k)
     return scores

@@ -1,69 +1,47 @@
-"""Passages: how they are found by text, and which of them go into a prompt."""
+"""Passages as the index keeps and finds them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from penstock.messages.chat import Passage
-
-PASSAGE_OVERHEAD_TOKENS = 16
-"""Tokens that the heading line of a passage costs in the prompt; generation writes none longer."""
-
-MAX_PASSAGES = 5
+from penstock.messages.search import DEFAULT_STORE, Scalar
 
 Vector = Sequence[float]
 """An embedding, normalised to length 1."""
 
-_TITLE_CHARACTERS = 200
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A chunk as the index keeps it."""
+    """A chunk as the index keeps it; `attributes` are those of its file in the store."""
 
     chunk_id: str
     passage: Passage
     vector: Vector
+    store_id: str = DEFAULT_STORE
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A passage that answers a query; a higher score answers it better."""
+    """A passage that answers a query; a higher `score` answers it better, among those of one search.
+
+    `similarity` is the cosine of passage and query, which can be compared between searches, -1 to 1;
+    `by_words` says that the passage is one of those with the rarest words of the query.
+    """
 
     passage: Passage
     score: float
+    similarity: float = 0.0
+    by_words: bool = False
+    store_id: str = DEFAULT_STORE
+    attributes: Mapping[str, Scalar] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[str, str, int, int]:
+        """Store, document and characters: what tells it from all others of a tenant."""
+        return (self.store_id, self.passage.document_id, self.passage.start, self.passage.end)
 
 
-def searchable_text(title: str, text: str) -> str:
-    """Return what is embedded and searched for a chunk: its document's title says what it is about."""
-    return f"{title[:_TITLE_CHARACTERS]}\n{text}"
-
-
-def fits_any(budget: int) -> bool:
-    """Return whether a budget of tokens has room for even the shortest passage."""
-    return budget > PASSAGE_OVERHEAD_TOKENS
-
-
-def fill_budget(found: Sequence[Found], budget: int, most: int = MAX_PASSAGES) -> tuple[Passage, ...]:
-    """Return the best passages that fit `budget` tokens together, at most `most`, best first.
-
-    Greedy: a passage that does not fit leaves its room to the next one that does. Of passages with the same
-    text only the best counts. Equal scores are ordered by document and place, so that the same search
-    always gives the same prompt.
-    """
-    chosen: list[Passage] = []
-    texts: set[str] = set()
-    for candidate in sorted(found, key=_best_first):
-        passage = candidate.passage
-        cost = passage.tokens + PASSAGE_OVERHEAD_TOKENS
-        if cost > budget or passage.text in texts:
-            continue
-        chosen.append(passage)
-        texts.add(passage.text)
-        budget -= cost
-        if len(chosen) == most:
-            break
-    return tuple(chosen)
-
-
-def _best_first(found: Found) -> tuple[float, str, int]:
-    return (-found.score, found.passage.document_id, found.passage.start)
+def best_first(found: Found) -> tuple[float, float, tuple[str, str, int, int]]:
+    """Return the key that sorts best first, in the same order whichever order they come in."""
+    return (-found.score, -found.similarity, found.place)

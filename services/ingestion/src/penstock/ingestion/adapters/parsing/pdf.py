@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pypdfium2 import PdfDocument, PdfiumError  # type: ignore[import-untyped]
 from pypdfium2.raw import FPDF_ERR_PASSWORD, FPDF_ERR_SECURITY  # type: ignore[import-untyped]
 
-from penstock.ingestion.adapters.parsing.builder import Builder
+from penstock.ingestion.adapters.parsing.builder import Builder, base_name
 from penstock.ingestion.domain.parsed import Kind, Parsed, ParseFailed
 
 MAX_PAGES = 5_000
@@ -47,7 +47,8 @@ def _read(document: PdfDocument, file_name: str) -> Parsed:
     for index in range(pages):
         builder.page = index + 1
         _add_page(builder, _page_text(document, index), outline.get(index, []))
-    return builder.finish(file_name, document.get_metadata_value("Title"), pages)
+    title = document.get_metadata_value("Title").strip() or base_name(file_name)
+    return builder.finish(file_name, title, pages)
 
 
 def _outline(document: PdfDocument) -> dict[int, list[_Heading]]:

@@ -1,0 +1,171 @@
+"""Documents on the real stack: files of all kinds in, found and cited; each exactly once, whatever dies."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from e2e.documents import fact, pdf_of, write_all, write_bad
+from e2e.stack import PENSTOCK, Stack
+from penstock.messages.documents import DocumentChunked, DocumentStateChanged
+from penstock.messages.topics import DOCUMENTS_CHUNKED, DOCUMENTS_STATES, Topic
+from penstock.streaming.records import decode
+
+GOOD = 40
+
+
+def test_files_of_all_kinds_are_found_and_the_bad_ones_say_why(stack: Stack, tmp_path: Path) -> None:
+    facts = write_all(tmp_path, 8)
+    bad = write_bad(tmp_path)
+    ingested = stack.run("ingest", str(tmp_path), seconds=240)
+    assert ingested.returncode == 1, ingested.stdout + ingested.stderr
+    assert f"8 documents indexed, {len(bad)} failed" in ingested.stdout
+    for name in bad:
+        assert name in ingested.stdout
+    for name, sentence in facts.items():
+        query = sentence.split()[1]
+        [best, *_] = json.loads(stack.run("documents", "search", query, "--json").stdout)
+        assert best["filename"] == name
+        assert query in best["content"][0]["text"]
+    again = stack.run("ingest", str(tmp_path), seconds=240)
+    assert "8 unchanged" in again.stdout
+
+
+def test_an_answer_cites_the_page_of_the_file(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "zorb.pdf").write_bytes(
+        pdf_of(["A first page.", "The zorbulator of Lake Ohm turns eleven wheels."])
+    )
+    assert stack.run("ingest", str(tmp_path)).returncode == 0
+    question = {"role": "user", "content": "What does the zorbulator of Lake Ohm turn?"}
+    body = stack.post({"model": stack.model, "messages": [question], "max_tokens": 48}).json()
+    cited = body["choices"][0]["message"]["citations"]
+    assert any(c["filename"] == "zorb.pdf" and c["page"] == 2 for c in cited), body
+
+
+def test_a_deleted_document_is_found_no_more(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("# Secret\n\nThe vorpaline is kept under the third stone.\n")
+    assert stack.run("ingest", str(tmp_path)).returncode == 0
+    assert _files_found(stack, "vorpaline") == ["secret.md"]
+    assert stack.run("documents", "delete", "secret.md").returncode == 0
+    deadline = time.monotonic() + 20
+    while _files_found(stack, "vorpaline") and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert "secret.md" not in _files_found(stack, "vorpaline")
+
+
+def _files_found(stack: Stack, word: str) -> list[str]:
+    found = json.loads(stack.run("documents", "search", word, "--json").stdout)
+    return [one["filename"] for one in found if word in one["content"][0]["text"]]
+
+
+def test_the_openai_package_drives_stores_and_a_chat_searches_the_one_it_names(stack: Stack) -> None:
+    client = stack.openai()
+    store = client.vector_stores.create(name="birds")
+    batch = client.vector_stores.file_batches.upload_and_poll(
+        store.id,
+        files=[
+            ("heron.md", b"# Herons\n\nThe grindlewax heron sleeps on one leg beside the weir.\n"),
+            ("owl.md", b"# Owls\n\nThe grindlewax owl counts its feathers at noon.\n"),
+        ],
+    )
+    assert (batch.status, batch.file_counts.completed) == ("completed", 2)
+    files = {(f.model_extra or {})["filename"]: f.id for f in client.vector_stores.files.list(store.id)}
+    client.vector_stores.files.update(
+        files["owl.md"], vector_store_id=store.id, attributes={"kind": "owl", "year": 2025}
+    )
+    client.vector_stores.files.poll(files["owl.md"], vector_store_id=store.id)
+    only = client.vector_stores.search(
+        store.id, query="grindlewax", filters={"type": "eq", "key": "kind", "value": "owl"}
+    )
+    assert {found.filename for found in only.data} == {"owl.md"}
+    question = {"role": "user", "content": "What does the grindlewax heron do?"}
+    for named, cites in (({"vector_store_ids": [store.id]}, True), ({}, False)):
+        body = {"model": stack.model, "messages": [question], "max_tokens": 32, **named}
+        cited = stack.post(body).json()["choices"][0]["message"]["citations"]
+        assert any(c["filename"] == "heron.md" for c in cited) is cites
+    client.vector_stores.delete(store.id)
+
+
+@pytest.mark.parametrize("victims", [["ingestion-worker"], ["retrieval", "ingestion", "kafka"]])
+def test_whatever_is_killed_every_file_is_indexed_exactly_once(
+    stack: Stack, tmp_path: Path, victims: list[str]
+) -> None:
+    client = stack.openai()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    facts = write_all(folder, GOOD)
+    bad = write_bad(folder)
+    calm, rough = (client.vector_stores.create(name=name).id for name in ("calm", "rough"))
+    assert stack.run("ingest", str(folder), "--store", calm, seconds=300).returncode == 1
+    killed = _ingest_amid_kills(stack, folder, rough, victims)
+    assert killed >= 3
+    expected, found = [asyncio.run(_chunk_ids(stack, store)) for store in (calm, rough)]
+    assert found == expected
+    assert expected.keys() == facts.keys()
+    assert _states(stack, rough) == {**dict.fromkeys(facts, "completed"), **dict.fromkeys(bad, "failed")}
+    for store in (calm, rough):
+        client.vector_stores.delete(store)
+
+
+def _ingest_amid_kills(stack: Stack, folder: Path, store: str, victims: list[str]) -> int:
+    """Ingest while processes are killed, and again until nothing is left to do; return how many kills."""
+    killed = 0
+    for _ in range(6):
+        command = [PENSTOCK, "ingest", str(folder), "--store", store]
+        running = subprocess.Popen(  # noqa: S603  # our own command
+            command, env=stack.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        while running.poll() is None:
+            time.sleep(1.5)
+            victim = victims[killed % len(victims)]
+            pid = next(s.pid for s in stack.status.services if s.name == victim)
+            if killed < 6 and pid is not None and running.poll() is None:
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+                time.sleep(2)
+        said = running.communicate()[0]
+        if killed >= 3 and "documents indexed" in said:
+            return killed
+    raise AssertionError(said)
+
+
+def _states(stack: Stack, store: str) -> dict[str, str]:
+    listed = stack.run("documents", "list", "--store", store, "--json")
+    return {entry["filename"]: entry["status"] for entry in json.loads(listed.stdout)}
+
+
+async def _chunk_ids(stack: Stack, store: str) -> dict[str, set[str]]:
+    """The chunks of the last version of each document of a store, by file name, from the log."""
+    last: dict[str, DocumentChunked] = {}
+    chunks: dict[tuple[str, int], set[str]] = {}
+    for event in await _events(stack, DOCUMENTS_CHUNKED):
+        if isinstance(event, DocumentChunked) and event.store_id == store:
+            chunks.setdefault((event.document_id, event.version), set()).update(
+                c.chunk_id for c in event.chunks
+            )
+            known = last.get(event.document_id)
+            last[event.document_id] = event if known is None or known.version <= event.version else known
+    return {event.file_name: chunks[event.document_id, event.version] for event in last.values()}
+
+
+async def test_every_state_of_a_document_is_in_the_log(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "states.md").write_text(f"# States\n\n{fact(999)}\n")
+    assert stack.run("ingest", str(tmp_path)).returncode == 0
+    states = [
+        event.state
+        for event in await _events(stack, DOCUMENTS_STATES)
+        if isinstance(event, DocumentStateChanged) and event.file_name == "states.md"
+    ]
+    assert states[0] == "queued"
+    assert states[-1] == "completed"
+
+
+async def _events(stack: Stack, topic: Topic) -> list[object]:
+    return [decode(record, topic).event for record in await stack.records([topic])]

@@ -1,0 +1,74 @@
+"""Finding passages for queries, for a prompt or for a person."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from penstock.retrieval.domain.fusion import fuse
+from penstock.retrieval.domain.passages import Found, Vector, best_first
+from penstock.retrieval.domain.scope import Scope
+from penstock.retrieval.ports import Embedder, SearchIndex
+from penstock.streaming.errors import TransientError
+
+Ranking = Callable[[str, Sequence[Found]], Sequence[Found]]
+"""Puts what was found for a query into another order, with other scores."""
+
+
+def as_fused(_query: str, found: Sequence[Found]) -> Sequence[Found]:
+    """Return what was found as it is."""
+    return found
+
+
+class Searcher:
+    """Embeds queries and searches the index with them."""
+
+    def __init__(self, embedder: Embedder, index: SearchIndex, ranking: Ranking = as_fused) -> None:
+        self._embedder = embedder
+        self._index = index
+        self._ranking = ranking
+
+    async def search(self, scope: Scope, queries: Sequence[str], limit: int) -> list[Found]:
+        """Return at most `limit` passages for all queries together, best first.
+
+        Where there is nothing to be found, nothing is embedded. Raises TransientError or PermanentError.
+        """
+        if await self._index.is_empty(scope.unfiltered):
+            return []
+        vectors = await self._embedder.embed(queries)
+        found = [
+            self._ranking(query, await self._index.search(scope, query, vector, limit))
+            for query, vector in zip(queries, vectors, strict=True)
+        ]
+        return (list(found[0]) if len(found) == 1 else _together(found))[:limit]
+
+
+class CurrentIndex:
+    """Searches the index that is current, once there is one (port: SearchIndex)."""
+
+    def __init__(self) -> None:
+        self._index: SearchIndex | None = None
+
+    def become(self, index: SearchIndex) -> None:
+        """Search this index from now on."""
+        self._index = index
+
+    async def is_empty(self, scope: Scope) -> bool:
+        return await self._current().is_empty(scope)
+
+    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+        return await self._current().search(scope, text, vector, limit)
+
+    def _current(self) -> SearchIndex:
+        if self._index is None:
+            raise TransientError("index_unavailable", "The passage index is not ready yet.")
+        return self._index
+
+
+def _together(rankings: Sequence[Sequence[Found]]) -> list[Found]:
+    """Fuse what was found for several queries; a passage is as alike as it is to the nearest of them."""
+    scores = fuse([[found.place for found in ranking] for ranking in rankings])
+    best: dict[tuple[str, str, int, int], Found] = {}
+    for found in (found for ranking in rankings for found in ranking):
+        other = best.get(found.place)
+        if other is None or found.similarity > other.similarity:
+            best[found.place] = found
+    return sorted((replace(found, score=scores[place]) for place, found in best.items()), key=best_first)

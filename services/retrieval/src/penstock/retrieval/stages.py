@@ -1,0 +1,29 @@
+"""The two stages of retrieval: questions, which have a deadline, and documents, which have none."""
+
+from penstock.messages.topics import CHAT_RESPONSES, CHAT_TOKENIZED, DOCUMENTS_CHUNKED, DOCUMENTS_DELETED
+from penstock.retrieval.adapters.patient import PatientEmbedder
+from penstock.retrieval.handler import Indexer, Retriever
+from penstock.retrieval.ports import Embedder, Opened
+from penstock.retrieval.searching import Searcher
+from penstock.retrieval.settings import Settings
+from penstock.streaming.stage import Batch, Each, Stage
+
+SERVICE = "retrieval"
+PARTS_AT_ONCE = 16
+
+
+def questions(searcher: Searcher, settings: Settings) -> Stage:
+    """Return the stage that answers questions, which are shared out among the replicas."""
+    each = Each(Retriever(searcher).retrieve, lambda: settings.retrieval_concurrency)
+    return Stage(SERVICE, (CHAT_TOKENIZED,), each, failures=CHAT_RESPONSES)
+
+
+def documents(embedder: Embedder, opened: Opened, settings: Settings) -> Stage:
+    """Return the stage that fills an index: it reads all documents, in a group for this index alone."""
+    indexer = Indexer(
+        PatientEmbedder(embedder), opened.index, settings.embedding_size, announces=settings.announces
+    )
+    group = f"{settings.instance}-indexer-{opened.id}"
+    return Stage(
+        group, (DOCUMENTS_CHUNKED, DOCUMENTS_DELETED), Batch(indexer.index, PARTS_AT_ONCE), failures=None
+    )
