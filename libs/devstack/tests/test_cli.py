@@ -17,7 +17,16 @@ import pytest
 
 from penstock.devstack.network import free_ports
 
-SERVICES = ("inference", "tokenization", "retrieval", "generation", "postprocessing", "gateway")
+SERVICES = (
+    "inference",
+    "ingestion",
+    "tokenization",
+    "retrieval",
+    "generation",
+    "postprocessing",
+    "ingestion-worker",
+    "gateway",
+)
 Until = Callable[..., Awaitable[None]]
 Gone = Callable[[int], bool]
 
@@ -58,10 +67,11 @@ class Penstock:
 def penstock(tmp_path: Path, kafka_broker: str) -> Iterator[Penstock]:
     modules = tmp_path / "modules"
     for name in SERVICES:
-        folder = modules / "penstock" / name
-        folder.mkdir(parents=True)
+        service, _, program = name.partition("-")
+        folder = modules / "penstock" / service
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / "__init__.py").touch()
-        (folder / "main.py").write_text(
+        (folder / f"{program or 'main'}.py").write_text(
             f"import fake_service\n\ndef main():\n    fake_service.main({name!r})\n"
         )
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
@@ -97,7 +107,7 @@ async def test_a_detached_stack_from_up_to_down(penstock: Penstock, until: Until
     asked = penstock("ask", "How are you?")
     assert asked.returncode == 0
     assert "You asked: [31mHow are you?" in asked.stdout  # the escape character is gone
-    assert "[1] Watermark commit, characters 0–3: “a b”" in asked.stdout
+    assert "[1] Watermark commit, log.pdf, page 7, characters 0–3: “a b”" in asked.stdout
     refused = penstock("ask", "Hm?", "--key", "sk-wrong")
     assert (refused.returncode, refused.stderr) == (1, "penstock: Wrong key (invalid_api_key, HTTP 401)\n")
 
@@ -107,7 +117,7 @@ async def test_a_detached_stack_from_up_to_down(penstock: Penstock, until: Until
     await until(lambda: (now := penstock.status()["generation"])["restarts"] == 1 and now["state"] == "ready")
     assert "generation ended (signal SIGKILL)" in penstock("logs", "supervisor").stdout
     assert penstock("logs", "generation").stdout.splitlines() == ["generation is here"] * 2
-    assert "gateway        | gateway is here" in penstock("logs").stdout
+    assert "gateway          | gateway is here" in penstock("logs").stdout
 
     running = pids(penstock.status())
     assert penstock("down").stdout == "Stopped.\n"
@@ -125,10 +135,11 @@ async def test_replicas_are_started_named_scaled_and_restarted_under_their_names
     assert len(set(urls)) == 2
     stack = json.loads((penstock.state / "stack.json").read_text())
     assert (stack["gateways"], stack["gateway"]) == (urls, urls[0])
-    assert [service["name"] for service in stack["services"]][4:] == [
+    assert [service["name"] for service in stack["services"]][5:] == [
         "generation",
         "generation-2",
         "postprocessing",
+        "ingestion-worker",
         "gateway",
         "gateway-2",
     ]
@@ -195,18 +206,39 @@ async def test_a_replica_that_only_crashes_ends_the_waiting_of_scale(penstock: P
 async def test_ingest(penstock: Penstock, tmp_path: Path) -> None:
     folder = tmp_path / "documents"
     folder.mkdir()
-    (folder / "a.md").write_text("# A\n\n" + "Some words here. " * 200)
-    (folder / "b.md").write_text(" ")
+    (folder / "a.md").write_text("# A")
+    (folder / "bad.pdf").write_text("no PDF")
     penstock("up", "--detach")
     done = penstock("ingest", str(folder))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "left out b.md: it has no text" in done.stdout
-    assert re.search(r"1 documents, [1-9]\d* chunks indexed", done.stdout)
-    (folder / "a.md").unlink()
-    nothing = penstock("ingest", str(folder))
-    assert nothing.returncode == 1
-    assert f"penstock: Nothing to ingest in {folder}" in nothing.stderr
+    assert (done.returncode, done.stderr) == (1, "")
+    assert re.search(r"bad\.pdf +It is no PDF\.", done.stdout)
+    assert "1 documents indexed, 1 failed: 3 chunks, 1 pages in " in done.stdout
+    (folder / "bad.pdf").unlink()
+    again = penstock("ingest", str(folder))
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "0 documents indexed, 1 unchanged" in again.stdout
+    (tmp_path / "empty").mkdir()
+    assert "There is nothing to ingest" in penstock("ingest", str(tmp_path / "empty")).stderr
     assert "does not exist" in penstock("ingest", "/no/such/folder").stderr
+
+
+async def test_documents(penstock: Penstock, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# A")
+    penstock("up", "--detach")
+    assert penstock("ingest", str(tmp_path / "a.md")).returncode == 0
+    listed = penstock("documents", "list")
+    assert re.search(r"a\.md +completed", listed.stdout)
+    [one] = json.loads(penstock("documents", "list", "--json").stdout)
+    assert (one["filename"], one["status"], one["chunks"]) == ("a.md", "completed", 3)
+    assert json.loads(penstock("documents", "show", "a.md", "--json").stdout) == one
+    found = penstock("documents", "search", "penstock")
+    assert "docs/a.md, page 4, Guide > Gates, characters 10–20 (0.50)" in found.stdout
+    assert "\x1b" not in found.stdout
+    assert json.loads(penstock("documents", "search", "penstock", "--json").stdout)[0]["page"] == 4
+    missing = penstock("documents", "delete", "b.md")
+    assert (missing.returncode, "There is no document 'b.md'" in missing.stderr) == (1, True)
+    assert "1 document deleted" in penstock("documents", "delete", "a.md").stdout
+    assert "0 documents" in penstock("documents", "list").stdout
 
 
 async def test_the_demo_ends_with_the_answer(penstock: Penstock) -> None:
@@ -260,8 +292,7 @@ def test_a_start_that_takes_too_long_names_who_is_late(penstock: Penstock) -> No
     penstock.env |= {"PENSTOCK_READY_TIMEOUT": "12", "PENSTOCK_KAFKA": f"127.0.0.1:{free_ports(1)[0]}"}
     late = penstock("up", "--detach")
     assert late.returncode == 1
-    assert late.stderr.startswith("penstock: Not ready after 12 s: kafka, ")
-    assert "retrieval" in late.stderr
+    assert late.stderr.startswith("penstock: Not ready after 12 s: kafka")
     late = penstock("demo", "--once")
     assert late.returncode == 1
     assert (
@@ -313,7 +344,7 @@ def test_missing_java_is_one_line_that_says_what_else_to_do(penstock: Penstock, 
 
 
 def test_without_a_stack(penstock: Penstock) -> None:
-    for command in (["ask", "x"], ["ingest", "."]):
+    for command in (["ask", "x"], ["ingest", "."], ["documents", "list"]):
         done = penstock(*command)
         assert (done.returncode, done.stderr) == (
             1,

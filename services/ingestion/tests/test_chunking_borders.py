@@ -125,11 +125,12 @@ def test_code_is_cut_at_lines_and_small_functions_share_a_chunk() -> None:
         assert piece.endswith("')")
 
 
-def test_the_page_is_where_a_chunk_begins() -> None:
+def test_a_chunk_keeps_to_its_page() -> None:
     text = "one two three\n\nfour five six"
     parsed = Parsed("", text, (Block(Kind.TEXT, 0, 13, (), 1), Block(Kind.TEXT, 15, 28, (), 2)), pages=2)
     assert [piece.page for piece in chunk(parsed, words(text), 5, 0)] == [1, 2]
-    assert [piece.page for piece in chunk(parsed, words(text), 50, 0)] == [1]
+    # However short the pages are: what is cited must be on the page that is named.
+    assert [piece.page for piece in chunk(parsed, words(text), 50, 0)] == [1, 2]
 
 
 def test_hostile_white_space_and_long_lines_take_linear_time() -> None:

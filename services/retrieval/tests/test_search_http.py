@@ -144,4 +144,4 @@ async def test_a_new_index_is_made_one_at_a_time_and_tells_its_progress(client: 
     expected = {"running": True, "done": 3, "total": 7, "error": ""}
     assert (await client.get("/reindex")).json() == expected
     response = await client.post("/reindex")
-    assert (response.status_code, response.json()["error"]["code"]) == (409, "reindex_running")
+    assert (response.status_code, response.json()["error"]["code"]) == (409, "reindex_refused")

@@ -158,18 +158,26 @@ class Replica:
         begun = await self._home.begin()
         log.info("reindex_begun", index=begun.id)
         new = self._fill(begun, Readiness(worker.KAFKA))
-        # The second look takes in what has come during the first.
-        for _ in range(2):
-            if not await self._caught_up(new.stage, Readiness(INDEX)):
-                return
-        await self._home.adopt(begun)
+        try:
+            # The second look takes in what has come during the first.
+            for _ in range(2):
+                if not await self._caught_up(new.stage, Readiness(INDEX)):
+                    return
+            await self._home.adopt(begun)
+        except TransientError:
+            await self._retire(new)
+            raise
         self._current.become(begun.index)
-        self._fillings.remove(old)
-        old.halt.set()
-        await old.task
+        await self._retire(old)
         self._progress = Progress(running=False, done=self._progress.total, total=self._progress.total)
         log.info("reindexed", index=begun.id, instead_of=old.opened.id)
-        await self._home.discard(old.opened)
+
+    async def _retire(self, filling: _Filling) -> None:
+        """Let an index follow the log no more, and remove it."""
+        self._fillings.remove(filling)
+        filling.halt.set()
+        await filling.task
+        await self._home.discard(filling.opened)
 
     async def _caught_up(self, stage: Stage, readiness: Readiness) -> bool:
         """Wait until a stage has handled all records that there are now; return False if stopped before."""

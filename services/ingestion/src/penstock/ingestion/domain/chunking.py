@@ -28,11 +28,15 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Section:
-    """Characters under one path of headings; `bare` if there is nothing but one heading or line."""
+    """Characters under one path of headings, on one page where there are pages.
+
+    `bare` if there is nothing but one heading or line.
+    """
 
     start: int
     end: int
     headings: tuple[str, ...]
+    page: int | None = None
     bare: bool = False
 
 
@@ -46,9 +50,9 @@ def chunk(
     forerunner's end.
 
     `borders` are the (start, stop) characters of the tokens of `parsed.text`, in order. A chunk keeps to one
-    section, except that small neighbours under one parent share one, and that a heading without text goes
-    with the section below it. Every character but white space is in a chunk; one is longer than `size` only
-    where more tokens than that share a character. The same input gives the same chunks.
+    section and one page, except that small neighbours under one parent share one, and that a heading without
+    text goes with the section below it. Every character but white space is in a chunk; one is longer than
+    `size` only where more tokens than that share a character. The same input gives the same chunks.
     """
     if not 0 <= overlap < size:
         raise ValueError("overlap must be at least 0 and less than size")
@@ -90,17 +94,19 @@ class _Tokens:
 
 
 def _sections(parsed: Parsed) -> list[_Section]:
-    """The text from its first to its last character: a section begins at each heading and each new path."""
+    """The text from its first to its last character: a section begins at each heading, new path and page."""
     opening: list[list[Block]] = []
     for block in parsed.blocks:
-        if not opening or block.kind is Kind.HEADING or block.headings != opening[-1][-1].headings:
+        last = opening[-1][-1] if opening else None
+        place = (block.headings, block.page)
+        if last is None or block.kind is Kind.HEADING or place != (last.headings, last.page):
             opening.append([])
         opening[-1].append(block)
     if not opening:
         return [_Section(0, len(parsed.text), ())]
     starts = [0, *(blocks[0].start for blocks in opening[1:]), len(parsed.text)]
     return [
-        _Section(start, end, blocks[0].headings, _is_bare(parsed.text, blocks))
+        _Section(start, end, blocks[0].headings, blocks[0].page, _is_bare(parsed.text, blocks))
         for (start, end), blocks in zip(pairwise(starts), opening, strict=True)
     ]
 
@@ -135,6 +141,7 @@ def _merged(sections: Iterable[_Section], tokens: _Tokens, size: int) -> Iterato
             small
             and section.headings[:-1] == group[-1].headings[:-1]
             and len(section.headings) == len(group[-1].headings)
+            and section.page == group[-1].page
             and tokens.count(group[0].start, section.end) <= size
         ):
             yield _one(group)
@@ -151,7 +158,7 @@ def _one(group: Sequence[_Section]) -> _Section:
     headings = group[0].headings
     if any(section.headings != headings for section in group):
         headings = headings[:-1]  # siblings
-    return _Section(group[0].start, group[-1].end, headings)
+    return _Section(group[0].start, group[-1].end, headings, group[0].page)
 
 
 def _trimmed(text: str, section: _Section) -> tuple[int, int]:

@@ -52,7 +52,7 @@ class Reindexing(Protocol):
     """Makes a new index beside the current one."""
 
     def begin(self) -> bool:
-        """Begin, and return whether it did: not if one is being made."""
+        """Begin, and return whether it did: not if one is being made, or this replica keeps none."""
 
     @property
     def progress(self) -> Progress:
@@ -75,7 +75,8 @@ def make_app(searcher: Searcher, reindexing: Reindexing) -> FastAPI:
     @app.post("/reindex")
     async def reindex() -> Response:
         if not reindexing.begin():
-            return _error(409, "reindex_running", "An index is being made already.")
+            why = "A new index is being made already, or this replica keeps none."
+            return _error(409, "reindex_refused", why)
         return _json(reindexing.progress, 202)
 
     @app.get("/reindex")
