@@ -93,6 +93,22 @@ def test_the_openai_package_drives_stores_and_a_chat_searches_the_one_it_names(s
     client.vector_stores.delete(store.id)
 
 
+def test_a_new_index_is_made_while_searches_go_on(stack: Stack, tmp_path: Path) -> None:
+    (tmp_path / "lasting.md").write_text("# Lasting\n\nThe blimmerstone outlasts every index.\n")
+    assert stack.run("ingest", str(tmp_path)).returncode == 0
+    client = stack.openai()
+    running = subprocess.Popen([PENSTOCK, "reindex"], env=stack.env, stdout=subprocess.PIPE, text=True)  # noqa: S603  # our own command
+    searches = 0
+    while running.poll() is None:
+        found = client.vector_stores.search("vs_default", query="blimmerstone").data
+        assert "lasting.md" in {one.filename for one in found}
+        searches += 1
+    assert running.returncode == 0
+    assert "made anew" in running.communicate()[0]
+    assert searches > 0
+    assert _files_found(stack, "blimmerstone") == ["lasting.md"]
+
+
 @pytest.mark.parametrize("victims", [["ingestion-worker"], ["retrieval", "ingestion", "kafka"]])
 def test_whatever_is_killed_every_file_is_indexed_exactly_once(
     stack: Stack, tmp_path: Path, victims: list[str]

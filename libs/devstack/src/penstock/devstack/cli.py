@@ -219,6 +219,19 @@ def ingest(
 
 
 @commands.command()
+def reindex() -> None:
+    """Make the index anew from the log, while questions are answered from the old one."""
+    from penstock.devstack.reindex import reindex_aloud
+
+    _, state = here()
+    work = reindex_aloud(make_console(), running_here(state).indexes)
+    try:
+        asyncio.run(work)
+    except* DevstackError as errors:
+        raise errors.exceptions[0] from None
+
+
+@commands.command()
 def replay(
     since: Annotated[str, typer.Option(help="From when on: 10m, 2h, 3d ago, or an ISO time.")],
     until: Annotated[str | None, typer.Option(help="As --since; default: now.")] = None,

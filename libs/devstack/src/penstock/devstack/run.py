@@ -30,7 +30,7 @@ class Recorder:
     def changed(self, services: Sequence[ServiceStatus]) -> None:
         """Writes the file anew, then shows the change."""
         addresses = self.plan.addresses
-        gateways = self.plan.gateways
+        gateways, indexes = self.plan.gateways, self.plan.indexes
         self.state.write(
             StackStatus(
                 pid=os.getpid(),
@@ -38,6 +38,7 @@ class Recorder:
                 kafka=addresses.kafka,
                 gateway=addresses.gateway,
                 gateways=tuple(gateways[s.name] for s in services if s.name in gateways),
+                indexes=tuple(indexes[s.name] for s in services if s.name in indexes),
                 backends=addresses.backends,
                 embeddings=addresses.embeddings,
                 services=tuple(services),

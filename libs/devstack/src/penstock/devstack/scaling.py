@@ -87,6 +87,7 @@ class Scaler:
         await self.supervisor.remove(surplus)
         for name in surplus:
             self.plan.gateways.pop(name, None)
+            self.plan.indexes.pop(name, None)
 
 
 def scale(

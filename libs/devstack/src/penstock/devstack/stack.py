@@ -99,7 +99,8 @@ def _kafka_port(settings: StackSettings) -> int:
 class Plan:
     """Makes the specs of one stack's processes, also of replicas that are added while it runs.
 
-    ``gateways`` holds the base URLs of the gateway replicas by their names.
+    ``gateways`` holds the base URLs of the gateway replicas by their names, ``indexes`` those of the
+    retrieval replicas' search API.
     """
 
     addresses: Addresses
@@ -107,6 +108,7 @@ class Plan:
     client: httpx2.AsyncClient
     create_topics: Callable[[str], None]
     gateways: dict[str, str] = field(default_factory=dict)
+    indexes: dict[str, str] = field(default_factory=dict)
     _given: set[int] = field(default_factory=set)
 
     def specs(self, replicas: Mapping[str, int]) -> list[ServiceSpec]:
@@ -131,8 +133,11 @@ class Plan:
             return self._service(name, {"PENSTOCK_GATEWAY_PORT": str(port)}, self.gateways[name])
         port = self._new_port(HOST)
         own = {"PENSTOCK_HEALTH_PORT": str(port)}
-        if name == RETRIEVAL:  # the replica that ingestion asks
-            own["PENSTOCK_SEARCH_PORT"] = str(self.addresses.search_port)
+        if service_of(name) == RETRIEVAL:
+            # Ingestion asks the first one.
+            search_port = self.addresses.search_port if name == RETRIEVAL else self._new_port(HOST)
+            own["PENSTOCK_SEARCH_PORT"] = str(search_port)
+            self.indexes[name] = f"http://{HOST}:{search_port}"
         return self._service(name, own, f"http://{HOST}:{port}")
 
     def _new_port(self, host: str) -> int:

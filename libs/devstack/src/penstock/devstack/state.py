@@ -40,6 +40,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     gateway: str
     gateways: tuple[str, ...] = ()
     """Base URLs of all gateway replicas; ``gateway`` is the first."""
+    indexes: tuple[str, ...] = ()
+    """Base URLs of the search API of all retrieval replicas, each with an index of its own."""
     backends: str
     embeddings: str
     services: tuple[ServiceStatus, ...] = ()
