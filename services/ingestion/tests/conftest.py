@@ -1,20 +1,19 @@
-"""Records on SQLite, and on PostgreSQL where PENSTOCK_TEST_POSTGRES names one; blobs in a folder; a clock."""
+"""Records on SQLite, and on PostgreSQL where the machine has it; blobs in a folder; a clock."""
 
 import asyncio
-import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
 from penstock.ingestion.adapters.blobs import ObjectBlobs
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.adapters.records.database import Database
-
-POSTGRES = "PENSTOCK_TEST_POSTGRES"
+from services.ingestion.tests.servers import POSTGRES, running_postgres
 
 
 @dataclass
@@ -50,7 +49,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite", *(["postgresql"] if os.environ.get(POSTGRES) else [])])
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: its URL without a database."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
 async def records(
     request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, empty_database: Path
 ) -> AsyncIterator[Records]:
@@ -58,7 +64,7 @@ async def records(
         shutil.copy(empty_database, tmp_path / "documents.db")
         url = f"sqlite+aiosqlite:///{tmp_path / 'documents.db'}"
     else:
-        url = f"{os.environ[POSTGRES]}/{await _new_database()}"
+        url = await _new_database(request.getfixturevalue("postgres"))
     made = Records(url, clock)
     await made.database.open()
     yield made
@@ -70,12 +76,9 @@ def blobs(tmp_path: Path) -> ObjectBlobs:
     return ObjectBlobs(f"file://{tmp_path / 'blobs'}")
 
 
-async def _new_database() -> str:
-    import asyncpg
-
+async def _new_database(server: str) -> str:
     name = f"test_{uuid4().hex}"
-    url = os.environ[POSTGRES].replace("postgresql+asyncpg://", "postgresql://")
-    connection = await asyncpg.connect(f"{url}/postgres")
+    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
-    return name
+    return f"{server}/{name}"

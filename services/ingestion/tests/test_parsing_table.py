@@ -77,6 +77,11 @@ def test_json_records_are_paragraphs_in_a_list_and_in_lines() -> None:
     assert parse_json_lines(f"{lines}\n\n".encode(), "x.jsonl").text == expected
 
 
+def test_lines_of_comment_are_no_error() -> None:
+    text = '// Of the configuration.\n{\n  // why\n  "url": "http://a//b"\n}\n'
+    assert parse_json(text.encode(), "x.json").text == "url: http://a//b"
+
+
 def test_a_lone_value_is_text() -> None:
     assert parse_json(b'"just text"', "x.json").text == "just text"
 

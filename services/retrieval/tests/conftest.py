@@ -1,7 +1,5 @@
 """Fakes and makers that the tests of retrieval share."""
 
-import asyncio
-import json
 import os
 import re
 import struct
@@ -16,6 +14,7 @@ from uuid import uuid4
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from libs.clients.tests.tei_server import TeiServer, serving
 from penstock.messages.chat import Passage
 from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted
 from penstock.messages.envelope import Envelope
@@ -200,59 +199,7 @@ async def one_of_each(tmp_path: Path) -> AsyncIterator[dict[str, Index]]:
         }
 
 
-@dataclass
-class TeiServer:
-    """Answers POST /tei/embed with one vector a text and GET /tei/health with 200, unless told otherwise."""
-
-    statuses: list[int] = field(default_factory=list)
-    """Statuses of the next answers, before it is well again."""
-    body: bytes | None = None
-    bodies: list[dict[str, object]] = field(default_factory=list)
-    connections: int = 0
-    url: str = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        try:
-            while request := await self._read(reader):
-                status = self.statuses.pop(0) if self.statuses else 200
-                if status == 0:
-                    break
-                answer = self.body if self.body is not None else self._answer(request)
-                head = f"HTTP/1.1 {status} X\r\ncontent-length: {len(answer)}\r\n\r\n"
-                writer.write(head.encode() + answer)
-                await writer.drain()
-        finally:
-            writer.close()
-
-    async def _read(self, reader: asyncio.StreamReader) -> bytes:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionResetError):
-            return b""
-        if head.startswith(b"GET /tei/health "):
-            return b"health"
-        assert head.startswith(b"POST /tei/embed "), head
-        [length] = [
-            int(line.split(b":")[1])
-            for line in head.split(b"\r\n")
-            if line.lower().startswith(b"content-length")
-        ]
-        return await reader.readexactly(length)
-
-    def _answer(self, request: bytes) -> bytes:
-        if request == b"health":
-            return b""
-        body = json.loads(request)
-        self.bodies.append(body)
-        return json.dumps([[len(text), 0.5, 1] for text in body["inputs"]]).encode()
-
-
 @pytest.fixture
 async def tei_server() -> AsyncIterator[TeiServer]:
-    served = TeiServer()
-    listening = await asyncio.start_server(served.serve, "127.0.0.1", 0)
-    served.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/tei"
-    async with listening:
+    async with serving() as served:
         yield served
-        listening.close()

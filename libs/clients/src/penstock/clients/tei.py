@@ -33,8 +33,8 @@ class TeiEmbedder:
         self._vector_size = vector_size
         self._client = httpx2.AsyncClient(transport=Transport(), timeout=_TIMEOUT, trust_env=False)
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
-        vectors: list[list[float]] = []
+    async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
+        vectors: list[Sequence[float]] = []
         for first in range(0, len(texts), BATCH):
             vectors += await self._embed(texts[first : first + BATCH])
         return vectors

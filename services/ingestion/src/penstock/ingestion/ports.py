@@ -215,7 +215,7 @@ class Tokenizer(Protocol):
 class Embedder(Protocol):
     """Turns texts into vectors."""
 
-    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+    async def embed(self, texts: Sequence[str]) -> list[Sequence[float]]:
         """Return one vector a text, in order. Raises TransientError or PermanentError."""
 
 

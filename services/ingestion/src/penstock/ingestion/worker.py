@@ -134,7 +134,7 @@ def main() -> None:
     set_up(NAME)
     bench = Bench(settings)
     app = make_app(settings.broker_url())
-    app.task(bench.work, name=TASK)
+    app.task(bench.work, name=TASK, shared=False)
     worker_shutting_down.connect(lambda **_: bench.stop(), weak=False)
     bench.start()
     worker = app.Worker(

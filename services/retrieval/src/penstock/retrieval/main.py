@@ -8,10 +8,10 @@ import structlog
 from pydantic import ValidationError
 from qdrant_client import AsyncQdrantClient
 
+from penstock.clients.tei import TeiEmbedder
 from penstock.retrieval.adapters.edge_home import EdgeHome
 from penstock.retrieval.adapters.http import HttpServer, make_app
 from penstock.retrieval.adapters.server_home import ServerHome
-from penstock.retrieval.adapters.tei import TeiEmbedder
 from penstock.retrieval.ports import Home, IndexUnusable
 from penstock.retrieval.replica import DOCUMENTS, INDEX, Replica
 from penstock.retrieval.searching import CurrentIndex, Searcher

@@ -62,6 +62,15 @@ class Builder:
             self.open(level, title)
             self.add(Kind.HEADING, title)
 
+    def line(self, text: str) -> None:
+        """Add a line, as of a list, to the text before it in the same section."""
+        count = len(self._blocks)
+        self.add(Kind.TEXT, text, "\n")
+        if len(self._blocks) > max(count, 1):
+            before, added = self._blocks[-2:]
+            if before.kind is Kind.TEXT and (before.headings, before.page) == (added.headings, added.page):
+                self._blocks[-2:] = [replace(before, end=added.end)]
+
     def add(self, kind: Kind, text: str, separator: str = "\n\n") -> None:
         """Add a block of text after a separator, unless it is blank."""
         # Line ends go, the indentation of the first line stays.

@@ -131,8 +131,9 @@ class _Reader:
             return
         if self._lists:
             indent = "  " * min(len(self._lists) - 1, _MAX_INDENT)
-            text = indent + (self._bullet or "  ") + text
-        self._builder.add(Kind.TEXT, text, "\n" if self._lists else "\n\n")
+            self._builder.line(indent + (self._bullet or "  ") + text)
+        else:
+            self._builder.add(Kind.TEXT, text)
         self._bullet = ""
 
 

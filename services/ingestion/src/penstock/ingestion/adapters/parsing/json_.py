@@ -1,6 +1,7 @@
 """JSON and JSON lines as lines of `path: value`, one paragraph a record."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -10,10 +11,13 @@ from penstock.ingestion.domain.parsed import Kind, Parsed, ParseFailed
 
 MAX_DEPTH = 100
 
+# Configuration files have them though JSON has not. No string goes over a line's end.
+_COMMENT_LINE = re.compile(r"^[ \t]*//.*$", re.MULTILINE)
+
 
 def parse_json(data: bytes, file_name: str) -> Parsed:
     """Return the document: a paragraph for each item of a list, else for each field."""
-    value = _load(decode(data))
+    value = _load(_COMMENT_LINE.sub("", decode(data)))
     builder = Builder()
     for _, lines in groupby(_lines(value), key=lambda line: line[0]):
         builder.add(Kind.TEXT, "\n".join(text for _, text in lines))

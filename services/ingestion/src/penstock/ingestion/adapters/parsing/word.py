@@ -120,7 +120,7 @@ class _Reader:
         if level is not None:
             self._builder.heading(level, text)
         elif indent is not None and text:
-            self._builder.add(Kind.TEXT, f"{'  ' * min(indent, _MAX_INDENT)}- {text}", "\n")
+            self._builder.line(f"{'  ' * min(indent, _MAX_INDENT)}- {text}")
         else:
             self._builder.add(Kind.TEXT, text)
 

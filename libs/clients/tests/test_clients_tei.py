@@ -4,11 +4,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from penstock.retrieval.adapters.patient import PatientEmbedder
-from penstock.retrieval.adapters.tei import TeiEmbedder
+from libs.clients.tests.tei_server import TeiServer, serving
+from penstock.clients.tei import TeiEmbedder
 from penstock.streaming.errors import PermanentError, TransientError
 
 SIZE = 3
+
+
+@pytest.fixture
+async def tei_server() -> AsyncIterator[TeiServer]:
+    async with serving() as served:
+        yield served
 
 
 @pytest.fixture
@@ -87,10 +93,11 @@ async def test_health_says_what_is_waited_for(tei: TeiEmbedder, tei_server) -> N
     assert await tei.health() is None
 
 
-async def test_a_patient_embedder_outlasts_trouble_but_not_a_refusal(tei: TeiEmbedder, tei_server) -> None:
-    patient = PatientEmbedder(tei, longest_wait=0.01)
-    tei_server.statuses = [503, 429, 0, 500]
-    assert await patient.embed(["ab"]) == [[2, 0.5, 1]]
-    tei_server.statuses = [422]
-    with pytest.raises(PermanentError):
-        await patient.embed(["ab"])
+async def test_the_model_is_named_or_it_is_said_why_not(tei: TeiEmbedder, tei_server) -> None:
+    assert await tei.model_id() == "a-model"
+    tei_server.statuses = [503]
+    with pytest.raises(TransientError):
+        await tei.model_id()
+    tei_server.body = b"[]"
+    with pytest.raises(PermanentError, match="model_id"):
+        await tei.model_id()
