@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class TeiServer:
-    """Answers POST /tei/embed with one vector a text, GET /tei/health and /tei/info; unless told otherwise."""
+    """Answers POST /tei/embed with a vector a text, GET /tei/health and /tei/info; unless told otherwise."""
 
     statuses: list[int] = field(default_factory=list)
     """Statuses of the next answers, before it is well again."""

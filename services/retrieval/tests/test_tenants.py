@@ -36,7 +36,7 @@ async def apply(index: Index, embedder, make, sequence: list[Step], suffix: str)
 
 async def seen(index: Index, make, tenant: str) -> tuple[int, bool, list[tuple[str, str, float]]]:
     found = await index.search(Scope(tenant), "shared words", make.embedding("shared words"), 50)
-    passages = sorted((f.passage.document_id, f.passage.text, round(f.score, 6)) for f in found)
+    passages = sorted((f.passage.document_id, f.passage.text, round(f.similarity, 6)) for f in found)
     return await index.count(Scope(tenant)), await index.is_empty(Scope(tenant)), passages
 
 

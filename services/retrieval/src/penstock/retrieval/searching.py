@@ -1,30 +1,19 @@
 """Finding passages for queries, for a prompt or for a person."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 
-from penstock.retrieval.domain.fusion import fuse
 from penstock.retrieval.domain.passages import Found, Vector, best_first
+from penstock.retrieval.domain.rerank import rerank
 from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.ports import Embedder, SearchIndex
 from penstock.streaming.errors import TransientError
 
-Ranking = Callable[[str, Sequence[Found]], Sequence[Found]]
-"""Puts what was found for a query into another order, with other scores."""
-
-
-def as_fused(_query: str, found: Sequence[Found]) -> Sequence[Found]:
-    """Return what was found as it is."""
-    return found
-
-
 class Searcher:
-    """Embeds queries and searches the index with them."""
+    """Embeds queries, searches the index with them, and takes a second look at what was found."""
 
-    def __init__(self, embedder: Embedder, index: SearchIndex, ranking: Ranking = as_fused) -> None:
+    def __init__(self, embedder: Embedder, index: SearchIndex) -> None:
         self._embedder = embedder
         self._index = index
-        self._ranking = ranking
 
     async def search(self, scope: Scope, queries: Sequence[str], limit: int) -> list[Found]:
         """Return at most `limit` passages for all queries together, best first.
@@ -35,10 +24,10 @@ class Searcher:
             return []
         vectors = await self._embedder.embed(queries)
         found = [
-            self._ranking(query, await self._index.search(scope, query, vector, limit))
+            rerank(query, await self._index.search(scope, query, vector, limit))
             for query, vector in zip(queries, vectors, strict=True)
         ]
-        return (list(found[0]) if len(found) == 1 else _together(found))[:limit]
+        return _together(found)[:limit]
 
 
 class CurrentIndex:
@@ -64,11 +53,10 @@ class CurrentIndex:
 
 
 def _together(rankings: Sequence[Sequence[Found]]) -> list[Found]:
-    """Fuse what was found for several queries; a passage is as alike as it is to the nearest of them."""
-    scores = fuse([[found.place for found in ranking] for ranking in rankings])
+    """Return what was found for several queries, each passage as good as it is for the best of them."""
     best: dict[tuple[str, str, int, int], Found] = {}
     for found in (found for ranking in rankings for found in ranking):
         other = best.get(found.place)
-        if other is None or found.similarity > other.similarity:
+        if other is None or found.score > other.score:
             best[found.place] = found
-    return sorted((replace(found, score=scores[place]) for place, found in best.items()), key=best_first)
+    return sorted(best.values(), key=best_first)

@@ -13,7 +13,6 @@ from starlette.exceptions import HTTPException
 
 from penstock.messages.search import Name, Search
 from penstock.retrieval.domain.passages import Found
-from penstock.retrieval.domain.relevance import relevance
 from penstock.retrieval.domain.scope import scope_of
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.errors import HandlerError
@@ -70,7 +69,7 @@ def make_app(searcher: Searcher, reindexing: Reindexing) -> FastAPI:
         limit = min(asked.limit, asked.search.max_results or asked.limit)
         found = await searcher.search(scope, asked.queries, limit)
         least = asked.search.min_score or 0.0
-        return _json({"results": [_result(each) for each in found if relevance(each) >= least]})
+        return _json({"results": [_result(each) for each in found if each.score >= least]})
 
     @app.post("/reindex")
     async def reindex() -> Response:
@@ -143,7 +142,7 @@ def _result(found: Found) -> dict[str, object]:
     return result | {
         "store_id": found.store_id,
         "attributes": found.attributes,
-        "score": round(relevance(found), 6),
+        "score": round(found.score, 6),
     }
 
 

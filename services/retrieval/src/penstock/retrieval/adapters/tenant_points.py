@@ -48,9 +48,11 @@ class TenantPoints:
         """
         mine = self._filter()
         many = max(limit, _CANDIDATES)
-        by_meaning, by_words = await self._points.search(
+        nearest = await self._points.search(
             [Nearest(vector, mine, many), Nearest(words, mine, many, corpus={"must": [self._mine()]})]
         )
+        # Equals come in whatever order the engine has them: the same search must give the same prompt.
+        by_meaning, by_words = [sorted(hits, key=lambda hit: (-hit.score, hit.id)) for hits in nearest]
         fused = fuse([[hit.id for hit in by_meaning], [hit.id for hit in by_words]])
         best = sorted(fused, key=lambda one: (-fused[one], one))[:limit]
         if not best:

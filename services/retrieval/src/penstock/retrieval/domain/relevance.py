@@ -25,12 +25,12 @@ def relevance(found: Found) -> float:
 def is_relevant(query: str, found: Found, min_score: float | None = None) -> bool:
     """Return whether a passage is worth showing for `query`.
 
-    `min_score`, if the request sets it, is the least relevance. Otherwise a passage must be alike in
+    `min_score`, if the request sets it, is the least score. Otherwise a passage must be alike in
     meaning, or hold a name of the query like E1234 or MAX_SIZE, which mean little to an embedding, or most
     of its words.
     """
     if min_score is not None:
-        return relevance(found) >= min_score
+        return found.score >= min_score
     if found.similarity >= RELEVANT_SIMILARITY:
         return True
     return found.by_words and (coverage(query, found) > _MOST_WORDS or _names(query) & _held(found) != set())

@@ -1,4 +1,4 @@
-"""A second look at the passages found: cheap, local, and possible to leave out."""
+"""A second look at the passages found: cheap and local. What it is worth: docs/retrieval.md."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +11,7 @@ _OF_RANK = 0.25
 
 
 def rerank(query: str, found: Sequence[Found]) -> list[Found]:
-    """Return the same passages, best first by a blend of fused rank, cosine and covered words.
+    """Return the same passages, best first by a blend of fused rank, cosine and covered words, 0 to 1.
 
     The fused rank knows nothing of how much better one passage is than the next; the cosine does, and
     the covered words tell those apart that are about the same.
