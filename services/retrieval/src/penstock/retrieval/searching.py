@@ -8,6 +8,7 @@ from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.ports import Embedder, SearchIndex
 from penstock.streaming.errors import TransientError
 
+
 class Searcher:
     """Embeds queries, searches the index with them, and takes a second look at what was found."""
 
