@@ -4,6 +4,8 @@ Celery runs in the main thread with a pool of threads; the work is done in one e
 """
 
 import asyncio
+import os
+import signal
 import threading
 from concurrent.futures import Future
 from uuid import uuid4
@@ -34,6 +36,8 @@ NAME = "ingestion-worker"
 DATABASE = "database"
 EMBEDDINGS = "embeddings"
 STOP_SECONDS = 6.0
+NICENESS = 5
+"""Documents can wait a little longer than questions."""
 log = structlog.get_logger()
 
 
@@ -56,8 +60,8 @@ class Bench:
 
     def work(self) -> int:
         """Work on what there is; called by Celery's threads. Returns how many documents that were."""
-        worker = self._ready.result()
         try:
+            worker = self._ready.result()
             return asyncio.run_coroutine_threadsafe(worker.drain(self._stop), self._loop).result()
         except RecordsAway as error:
             log.warning("work_waits", reason=str(error))
@@ -74,8 +78,12 @@ class Bench:
             self._life.result(STOP_SECONDS)
 
     def _ended(self, life: "Future[None]") -> None:
+        error = life.exception()
         if not self._ready.done():
-            self._ready.set_exception(life.exception() or RecordsAway("the worker is stopping"))
+            self._ready.set_exception(error or RecordsAway("the worker is stopping"))
+        if error is not None:  # a worker without its bench is of no use: a new process starts afresh
+            log.error("bench_failed", exc_info=error)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     async def _live(self) -> None:
         settings, clock = self._settings, BrokerClock()
@@ -132,6 +140,7 @@ def main() -> None:
     """Work until SIGTERM or SIGINT. Exit code 2: a setting is wrong."""
     settings = read_settings(IngestionSettings)
     set_up(NAME)
+    os.nice(NICENESS)
     bench = Bench(settings)
     app = make_app(settings.broker_url())
     app.task(bench.work, name=TASK, shared=False)
