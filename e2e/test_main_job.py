@@ -110,7 +110,5 @@ def test_ingesting_again_replaces_and_does_not_double(indexed: Stack, tmp_path: 
 def test_status_names_every_service(indexed: Stack) -> None:
     status = json.loads(indexed.run("status", "--json").stdout)
     states = {service["name"]: service["state"] for service in status["services"]}
-    assert states == dict.fromkeys(
-        ["kafka", "inference", "tokenization", "retrieval", "generation", "postprocessing", "gateway"],
-        "ready",
-    )
+    names = ["kafka", "inference", "ingestion", "tokenization", "retrieval", "generation", "postprocessing"]
+    assert states == dict.fromkeys([*names, "ingestion-worker", "gateway"], "ready")
