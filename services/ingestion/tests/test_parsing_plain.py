@@ -39,7 +39,7 @@ def test_of_mixed_encodings_each_line_is_read_as_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"text\x00with zeros, one of them here", bytes(range(256)) * 20, b"\x00" * 99]
+    "data", [b"\x00\xff\xfe", b"text\x00with zeros, one of them here", bytes(range(256)) * 20, b"\x00" * 99]
 )
 def test_binary_data_fails_clearly(data: bytes) -> None:
     with pytest.raises(ParseFailed, match=r"invalid_file.*binary"):

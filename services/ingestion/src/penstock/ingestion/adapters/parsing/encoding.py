@@ -26,7 +26,10 @@ def decode(data: bytes, declared: str = "") -> str:
         if data.startswith(mark):
             return _checked(data[len(mark) :].decode(encoding, errors="replace"))
     if b"\x00" in data[:_SAMPLE]:
-        return _checked(data.decode(_utf16(data[:_SAMPLE]), errors="replace"))
+        try:
+            return _checked(data.decode(_utf16(data[:_SAMPLE])))
+        except UnicodeDecodeError:  # without a mark it must be right in every character
+            raise _binary() from None
     try:
         return _checked(data.decode())
     except UnicodeDecodeError:
