@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from penstock.devstack.errors import DevstackError
-from penstock.devstack.gateway import connected
 from penstock.devstack.plain import plain
 from penstock.devstack.screen import make_console
-from penstock.devstack.stores import Result, StoreFile, Stores
 from penstock.devstack.where import gateway_here
 from penstock.messages.search import DEFAULT_STORE
+
+if TYPE_CHECKING:
+    from penstock.devstack.stores import Result, StoreFile, Stores
 
 commands = typer.Typer(help="Documents: see, search and delete them.", no_args_is_help=True)
 
@@ -124,6 +125,9 @@ def run(
     work: Callable[[Stores, Console], Awaitable[None]], store: str, url: str | None, key: str | None
 ) -> None:
     """Does some work with a store, by the gateway that runs here or is named."""
+    # The HTTP client takes a tenth of a second that other commands do without.
+    from penstock.devstack.gateway import connected
+    from penstock.devstack.stores import Stores
 
     async def all_of_it() -> None:
         async with connected(*gateway_here(url, key)) as client:
