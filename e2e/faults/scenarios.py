@@ -176,6 +176,7 @@ SCENARIOS = (
         "broken: no trimming",
         "postprocessing does not trim, and every record comes twice",
         (records.duplicates(),),
+        LONG,  # so that the second copy comes before the answer's end
         setup=replace(TWO, variants={"postprocessing": "no-trimming"}, deadline_s=20),
         minutes=0.5,
         broken="I2",

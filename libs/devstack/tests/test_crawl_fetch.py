@@ -153,10 +153,10 @@ async def test_a_circle_of_redirects_is_noticed() -> None:
 
 async def test_a_slow_server_costs_no_more_than_the_time_for_a_page() -> None:
     replies = {"/": Reply(b"x", after_s=60), "/robots.txt": MISSING_ROBOTS}
-    async with serving(replies) as site, Fetcher(LOOPBACK, whole_s=0.5) as fetcher:
+    async with serving(replies) as site, Fetcher(LOOPBACK, whole_s=4) as fetcher:
         began = time.monotonic()
-        assert "no complete answer within 0.5 s" in await failure(site.url(), fetcher)
-        assert time.monotonic() - began < 5
+        assert "no complete answer within 4 s" in await failure(site.url(), fetcher)
+        assert time.monotonic() - began < 30
 
 
 MISSING_ROBOTS = Reply(status="404 Not Found")
