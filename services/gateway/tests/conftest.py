@@ -173,8 +173,8 @@ class Stand:
             writer.close()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition of the gateway's, at most five seconds."""
-        async with asyncio.timeout(5):
+        """Wait for a condition of the gateway's; it may take a while on a busy machine."""
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110  # nobody tells when it comes true
                 await asyncio.sleep(0.005)
 
