@@ -45,21 +45,10 @@ class StoreFile(msgspec.Struct):
         return str(self.attributes.get("path", self.filename))
 
 
-class Counts(msgspec.Struct):
-    """How many files are how far."""
-
-    in_progress: int
-    completed: int
-    failed: int
-    cancelled: int
-    total: int
-
-
 class Batch(msgspec.Struct):
     """Files that were put into a store together."""
 
     id: str
-    file_counts: Counts
 
 
 class Content(msgspec.Struct):
@@ -115,10 +104,6 @@ class Stores:
                 return
             after = {"after": page.last_id}
 
-    async def file(self, file_id: str) -> StoreFile:
-        """One file of the store."""
-        return await self._get(f"{self._url}/files/{file_id}", StoreFile)
-
     async def upload(self, name: str, content: Path | bytes) -> str:
         """Sends a file's bytes, and returns its id."""
         if isinstance(content, bytes):
@@ -130,10 +115,6 @@ class Stores:
         """Puts uploaded files into the store."""
         body = {"files": [{"file_id": file_id, "attributes": dict(noted)} for file_id, noted in files]}
         return await self._post(f"{self._url}/file_batches", Batch, body)
-
-    async def batch(self, batch_id: str) -> Batch:
-        """How far a batch is."""
-        return await self._get(f"{self._url}/file_batches/{batch_id}", Batch)
 
     async def delete(self, file_id: str) -> None:
         """Deletes a file, from all stores."""

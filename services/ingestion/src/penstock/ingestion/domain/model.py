@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from typing import Literal
 
+from penstock.ingestion.domain.chunking import CHUNK_TOKENS, OVERLAP_TOKENS
 from penstock.messages.documents import DocumentState
 
 Scalar = str | int | float | bool
@@ -29,7 +30,7 @@ class Chunking:
     overlap: int
 
 
-AUTO = Chunking(200, 40)
+AUTO = Chunking(CHUNK_TOKENS, OVERLAP_TOKENS)
 """What "auto" means: see docs/retrieval.md."""
 
 
