@@ -115,7 +115,7 @@ async def interrupted(backend: PiecesBackend, sampling: Sampling, log: list[Even
     hanging.cancel()
     if planned:
         handover.set()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(60):
             await handling
     else:
         handling.cancel()

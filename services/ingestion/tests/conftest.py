@@ -78,7 +78,17 @@ def blobs(tmp_path: Path) -> ObjectBlobs:
 
 async def _new_database(server: str) -> str:
     name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
+    connection = await _connected(f"{server.replace('+asyncpg', '')}/postgres")
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     return f"{server}/{name}"
+
+
+async def _connected(url: str) -> asyncpg.Connection:
+    """Connect; a server that listens may still be starting up."""
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                return await asyncpg.connect(url)
+            except asyncpg.CannotConnectNowError:
+                await asyncio.sleep(0.1)
