@@ -1,8 +1,9 @@
-"""``python -m e2e.eval [--pages N] [--questions N]``: how well documents are found; writes docs/retrieval.md.
+"""``python -m e2e.eval [--pages N] [--questions N] [--part P]``: how well documents are found, and how fast.
 
-`make eval` runs it. It starts the inference service alone, indexes the corpus for each size of chunk, asks
-questions whose page is known, and compares ways of searching. Exit code 1 if hybrid search is worse than the
-better of its two parts at the default size.
+`make eval` runs it, and writes docs/retrieval.md. It starts the inference service alone. Three parts:
+`quality` indexes the corpus for each size of chunk, asks questions whose page is known, and compares ways of
+searching; `speed` measures the indexing of a sample; `large` a store of 100,000 chunks. Exit code 1 if hybrid
+search is worse than the better of its two parts at the default size.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from rich.console import Console
 
 from e2e.bench.machine import describe
 from e2e.bench.tables import Table, rewrite_between
+from e2e.eval import large, speed
 from e2e.eval.corpus import CorpusMissing, Page, fetch, pages
-from e2e.eval.indexing import VECTOR_SIZE, Indexed, index_corpus
+from e2e.eval.indexing import VECTOR_SIZE, Indexing
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
@@ -38,46 +40,68 @@ from penstock.devstack.screen import make_console
 from penstock.ingestion.domain.model import AUTO, Chunking
 
 SIZES = (Chunking(100, 20), AUTO, Chunking(350, 60))
-BEGIN = "<!-- eval:begin: written by make eval -->"
-END = "<!-- eval:end -->"
+PARTS = ("quality", "speed", "large")
+SPEED_PAGES = 60
 SEED = 20261124
 _READY_S = 120
 Row = tuple[Chunking, str, str, Scores, float]
 
 
 def main() -> None:
-    """Run, show the tables, and write them."""
+    """Run the parts, show their tables, and write them."""
     parser = argparse.ArgumentParser(prog="python -m e2e.eval", description="Known-item retrieval.")
     parser.add_argument("--pages", type=int, help="a sample of so many pages; default: all")
     parser.add_argument("--questions", type=int, default=200, help="at most so many of each kind")
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be given again")
     given = parser.parse_args()
     console = make_console()
-    random = Random(SEED)  # noqa: S311  # drawn again, not secret
     try:
         root = fetch(find_root() / ".cache" / "eval")
     except CorpusMissing as error:
         console.print(f"eval: {error}", markup=False)
         sys.exit(1)
-    corpus = pages(root)
-    if given.pages and given.pages < len(corpus):
-        corpus = sorted(random.sample(corpus, given.pages), key=lambda page: page.name)
-    asked = questions(root, corpus, given.questions, random)
-    console.print(f"==> {len(corpus)} pages, {len(asked)} questions")
-    with running_inference() as url, tempfile.TemporaryDirectory() as folder:
-        rows, speeds = asyncio.run(_all(console, url, corpus, asked, Path(folder)))
-    shown = [_quality(rows), _kinds(rows), speeds]
-    for table in shown:
+    wanted = given.part or PARTS
+    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "")
+    corpus = _sample(pages(root), given.pages or 0)
+    with running_inference() as url, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        good = True
+        if "quality" in wanted:
+            asked = questions(root, corpus, given.questions, Random(SEED))  # noqa: S311  # drawn again
+            what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions"
+            console.print(f"==> {what}")
+            rows = asyncio.run(_quality(console, url, corpus, asked, folder))
+            _tell(console, "quality", f"{command} PART=quality", f"{what}.", [_all(rows), _kinds(rows)])
+            good = _hybrid_holds(rows)
+        if "speed" in wanted:
+            few = _sample(corpus, SPEED_PAGES)
+            console.print(f"==> Indexing of {len(few)} pages")
+            table = asyncio.run(speed.measure(url, few, SIZES, folder))
+            _tell(console, "speed", f"{command} PART=speed", f"{len(few)} pages, drawn.", [table])
+    if "large" in wanted:
+        console.print(f"==> One store of {large.CHUNKS:,} chunks")
+        with tempfile.TemporaryDirectory() as name:
+            table = large.measure(Path(name) / "large")
+        _tell(console, "large", "make eval PART=large", "", [table])
+    sys.exit(0 if good else 1)
+
+
+def _sample(corpus: list[Page], count: int) -> list[Page]:
+    if not 0 < count < len(corpus):
+        return corpus
+    drawn = Random(SEED).sample(corpus, count)  # noqa: S311  # drawn again, not secret
+    return sorted(drawn, key=lambda page: page.name)
+
+
+def _tell(console: Console, part: str, command: str, what: str, tables: Sequence[Table]) -> None:
+    """Show tables, and put them into their place in docs/retrieval.md."""
+    for table in tables:
         console.print()
         console.print(table.rich())
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "")
-    intro = [
-        f"Run on: {describe()}.",
-        f"To repeat: `{command}`.",
-        f"{len(corpus)} pages of Python's documentation, {len(asked)} questions.",
-    ]
-    body = "\n\n".join([*intro, *(table.markdown() for table in shown)])
-    rewrite_between(find_root() / "docs" / "retrieval.md", BEGIN, END, body)
-    sys.exit(0 if _hybrid_holds(rows) else 1)
+    intro = f"Run on: {describe()}. To repeat: `{command}`. {what}".rstrip()
+    body = "\n\n".join([intro, *(table.markdown() for table in tables)])
+    file = find_root() / "docs" / "retrieval.md"
+    rewrite_between(file, f"<!-- eval:{part}: written by make eval -->", f"<!-- eval:{part}:end -->", body)
 
 
 @contextmanager
@@ -116,54 +140,28 @@ def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
     sys.exit("eval: the inference service did not become ready")
 
 
-async def _all(
+async def _quality(
     console: Console, url: str, corpus: Sequence[Page], asked: Sequence[Question], folder: Path
-) -> tuple[list[Row], Table]:
+) -> list[Row]:
     embedder = TeiEmbedder(f"{url}/tei", VECTOR_SIZE)
     vectors = await embedder.embed([question.text for question in asked])
     await embedder.close()
     rows: list[Row] = []
-    speeds: list[list[str]] = []
-    megabytes = sum(page.path.stat().st_size for page in corpus) / 1e6
     for chunking in SIZES:
-        console.print(f"    chunks of {chunking.size} tokens: indexing", markup=False)
-        made = await index_corpus(url, corpus, chunking, folder / str(chunking.size))
-        speeds.append(_speed(chunking, made, len(corpus), megabytes))
-        for way, search in ways(made).items():
+        console.print(f"    chunks of {chunking.size} tokens", markup=False)
+        indexing = Indexing(url, chunking, folder / str(chunking.size))
+        await indexing.add(corpus)
+        for way, search in ways(indexing.made).items():
             places, seconds = await ranks(search, asked, vectors)
             for kind in (*KINDS, "all"):
                 chosen = [p for p, q in zip(places, asked, strict=True) if kind in (q.kind, "all")]
                 rows.append((chunking, way, kind, scores(chosen), median(seconds)))
-        await made.points.close()
-    headings = (
-        "chunk size",
-        "chunks",
-        "tokens a chunk",
-        "pages/s",
-        "MB/s",
-        "chunks/s",
-        "embedding alone, chunks/s",
-        "share of that",
-    )
-    note = "Pages/s and MB/s (of HTML): parsed, cut, embedded and added, four pages in hand."
-    return rows, Table("Indexing", headings, speeds, note)
+        await indexing.close()
+        await indexing.made.points.close()
+    return rows
 
 
-def _speed(chunking: Chunking, made: Indexed, count: int, megabytes: float) -> list[str]:
-    rate, bare = made.chunks / made.seconds, made.chunks / made.bare_seconds
-    return [
-        str(chunking.size),
-        f"{made.chunks:,}",
-        f"{made.tokens / made.chunks:.0f}",
-        f"{count / made.seconds:.1f}",
-        f"{megabytes / made.seconds:.2f}",
-        f"{rate:.0f}",
-        f"{bare:.0f}",
-        f"{100 * rate / bare:.0f} %",
-    ]
-
-
-def _quality(rows: Sequence[Row]) -> Table:
+def _all(rows: Sequence[Row]) -> Table:
     shown = [
         [
             f"{chunking.size} / {chunking.overlap}",

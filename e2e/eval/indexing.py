@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from e2e.eval.corpus import Page
@@ -28,65 +28,85 @@ AT_ONCE = 4
 
 
 @dataclass
-class Indexed:
-    """An index of the corpus, and what it took to make it. Times in seconds, sizes in bytes."""
+class Made:
+    """What was made so far; `texts` are what was embedded of each page."""
 
     points: EdgePoints
     index: QdrantIndex
     chunks: int = 0
     tokens: int = 0
-    seconds: float = 0.0
-    bare_seconds: float = 0.0
-    """What the embeddings alone take: the same texts, as fast as the server takes them."""
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
 
-async def index_corpus(url: str, pages: Sequence[Page], chunking: Chunking, folder: Path) -> Indexed:
-    """Parse, cut, embed and add all pages, then embed the same texts once more by themselves."""
-    points = open_points(folder, VECTOR_SIZE)
-    made = Indexed(points, QdrantIndex(points))
-    embedder, tokenizer, parser = TeiEmbedder(f"{url}/tei", VECTOR_SIZE), TgiTokenizer(url), SandboxedParser()
-    texts: list[list[str]] = []
-    slots = asyncio.Semaphore(AT_ONCE)
+class Indexing:
+    """Makes the index of a corpus in `folder`, with the models that answer at `url`."""
 
-    async def take(page: Page) -> None:
-        async with slots:
-            parsed = await parser.parse(page.path, page.path.name)
-            borders = await tokenizer.borders(parsed.text)
-            pieces = await asyncio.to_thread(chunk, parsed, borders, chunking.size, chunking.overlap)
-            passages = [
-                Passage(
-                    document_id=page.name,
-                    title=parsed.title,
-                    start=piece.start,
-                    end=piece.end,
-                    text=parsed.text[piece.start : piece.end],
-                    tokens=piece.tokens,
-                    headings=piece.headings,
-                )
-                for piece in pieces
-            ]
-            mine = [searchable_text(p.title, p.headings, p.text) for p in passages]
-            vectors = await embedder.embed(mine)
+    def __init__(self, url: str, chunking: Chunking, folder: Path) -> None:
+        points = open_points(folder, VECTOR_SIZE)
+        self.made = Made(points, QdrantIndex(points))
+        self._chunking = chunking
+        self._embedder = TeiEmbedder(f"{url}/tei", VECTOR_SIZE)
+        self._tokenizer = TgiTokenizer(url)
+        self._parser = SandboxedParser()
+        self._slots = asyncio.Semaphore(AT_ONCE)
+
+    async def add(self, pages: Sequence[Page]) -> float:
+        """Parse, cut, embed and add pages; return the seconds that took."""
+        started = time.perf_counter()
+        await asyncio.gather(*(self._take(page) for page in pages))
+        await self.made.index.flush()
+        return time.perf_counter() - started
+
+    async def embed_again(self, pages: Sequence[Page]) -> float:
+        """Embed the texts of pages that were added once more, by themselves; return the seconds that took."""
+
+        async def embed(page: Page) -> None:
+            async with self._slots:
+                await self._embedder.embed(self.made.texts[page.name])
+
+        started = time.perf_counter()
+        await asyncio.gather(*(embed(page) for page in pages))
+        return time.perf_counter() - started
+
+    async def warm_up(self, page: Page) -> None:
+        """Start what starts with the first page: the parser's process and the server's kernels."""
+        parsed = await self._parser.parse(page.path, page.path.name)
+        await self._tokenizer.borders(parsed.text)
+        await self._embedder.embed([parsed.text[:1000]])
+
+    async def close(self) -> None:
+        """Close what was opened, but the index."""
+        await self._embedder.close()
+        await self._tokenizer.close()
+
+    async def _take(self, page: Page) -> None:
+        made = self.made
+        async with self._slots:
+            passages = await self._passages(page)
+            texts = [searchable_text(p.title, p.headings, p.text) for p in passages]
+            vectors = await self._embedder.embed(texts)
             entries = [Entry(str(n), *one) for n, one in enumerate(zip(passages, vectors, strict=True))]
             key = DocumentKey(TENANT, page.name)
             await made.index.supersede(key, Head(1, deleted=False))
             await made.index.add(key, 1, entries)
-        texts.append(mine)
-        made.chunks += len(pieces)
-        made.tokens += sum(piece.tokens for piece in pieces)
+        made.texts[page.name] = texts
+        made.chunks += len(passages)
+        made.tokens += sum(passage.tokens for passage in passages)
 
-    started = time.perf_counter()
-    await asyncio.gather(*(take(page) for page in pages))
-    await made.index.flush()
-    made.seconds = time.perf_counter() - started
-
-    async def embed(mine: list[str]) -> None:
-        async with slots:
-            await embedder.embed(mine)
-
-    started = time.perf_counter()
-    await asyncio.gather(*(embed(mine) for mine in texts))
-    made.bare_seconds = time.perf_counter() - started
-    await embedder.close()
-    await tokenizer.close()
-    return made
+    async def _passages(self, page: Page) -> list[Passage]:
+        parsed = await self._parser.parse(page.path, page.path.name)
+        borders = await self._tokenizer.borders(parsed.text)
+        size, overlap = self._chunking.size, self._chunking.overlap
+        pieces = await asyncio.to_thread(chunk, parsed, borders, size, overlap)
+        return [
+            Passage(
+                document_id=page.name,
+                title=parsed.title,
+                start=piece.start,
+                end=piece.end,
+                text=parsed.text[piece.start : piece.end],
+                tokens=piece.tokens,
+                headings=piece.headings,
+            )
+            for piece in pieces
+        ]

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import qdrant_edge
 
-from e2e.eval.indexing import TENANT, Indexed
+from e2e.eval.indexing import TENANT, Made
 from e2e.eval.metrics import rank_of
 from e2e.eval.questions import Question
 from penstock.messages.search import DEFAULT_STORE
@@ -22,7 +22,7 @@ _MINE = {"must": [{"key": STORE, "match": {"any": [store_key(TENANT, DEFAULT_STO
 Search = Callable[[str, Vector], Awaitable[list[str]]]
 
 
-def ways(indexed: Indexed) -> dict[str, Search]:
+def ways(indexed: Made) -> dict[str, Search]:
     """Return the ways by their names; each gives the pages of the passages found, best first."""
     bm25 = qdrant_edge.Bm25()
 
