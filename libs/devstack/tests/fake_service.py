@@ -51,8 +51,9 @@ def main(name: str) -> None:
     if name == "gateway":
         gateway(int(os.environ["PENSTOCK_GATEWAY_PORT"]))
         return
-    variable = "PENSTOCK_INFERENCE_PORT" if name == "inference" else "PENSTOCK_HEALTH_PORT"
-    ThreadingHTTPServer(("127.0.0.1", int(os.environ[variable])), Handler).serve_forever()
+    variable = {"inference": "PENSTOCK_INFERENCE_PORT", "observer": "PENSTOCK_OBSERVER_PORT"}.get(name)
+    port = int(os.environ[variable or "PENSTOCK_HEALTH_PORT"])
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
 
 
 def gateway(port: int) -> None:

@@ -26,6 +26,7 @@ SERVICES = (
     "postprocessing",
     "ingestion-worker",
     "gateway",
+    "observer",
 )
 Until = Callable[..., Awaitable[None]]
 Gone = Callable[[int], bool]
@@ -91,7 +92,8 @@ def pids(status: dict[str, dict[str, object]]) -> list[int]:
 async def test_a_detached_stack_from_up_to_down(penstock: Penstock, until: Until, gone: Gone) -> None:
     up = penstock("up", "--detach")
     assert (up.returncode, up.stderr) == (0, "")
-    assert re.search(r"API {2}http://127\.0\.0\.1:\d+/v1", up.stdout)
+    assert re.search(r"^Console +http://127\.0\.0\.1:\d+/$", up.stdout, re.MULTILINE)
+    assert re.search(r"^API +http://127\.0\.0\.1:\d+/v1$", up.stdout, re.MULTILINE)
     assert "\x1b" not in up.stdout
     before = penstock.status()
     shown = penstock("status", "--json")
@@ -142,6 +144,7 @@ async def test_replicas_are_started_named_scaled_and_restarted_under_their_names
         "ingestion-worker",
         "gateway",
         "gateway-2",
+        "observer",
     ]
     for url in urls:
         assert penstock("ask", "How are you?", "--url", url).returncode == 0

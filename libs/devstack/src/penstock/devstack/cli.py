@@ -21,7 +21,7 @@ from penstock.devstack.replicas import GATEWAY, parse_replicas
 from penstock.devstack.screen import make_console, status_table
 from penstock.devstack.state import StateDir
 from penstock.devstack.times import parse_time
-from penstock.devstack.where import bootstrap_here, gateway_here, here, running_here
+from penstock.devstack.where import bootstrap_here, gateway_here, here, observer_here, running_here
 from penstock.messages.search import DEFAULT_STORE
 
 # run, talk and demo import Kafka's client and more: half a second that `status` and `down` do without.
@@ -155,6 +155,18 @@ def status(
 
 
 @commands.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for programs.")] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each check may take.")] = 8.5,
+) -> None:
+    """Say what is wrong with the stack here, or why none runs, and what to do. Exit code 1: act."""
+    from penstock.devstack.doctor.command import doctor_aloud
+
+    work = doctor_aloud(make_console(), as_json=as_json, limit_s=seconds)
+    raise typer.Exit(0 if asyncio.run(work) else 1)
+
+
+@commands.command()
 def logs(
     service: Annotated[
         str, typer.Argument(help="kafka, inference, generation-2, …, or supervisor; none: all of them.")
@@ -232,6 +244,17 @@ def reindex() -> None:
 
 
 @commands.command()
+def trace(
+    request_id: Annotated[str, typer.Argument(help="As the gateway names it, also in x-request-id.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for programs, with its records.")] = False,
+) -> None:
+    """Show where one request was when: its waits, its work, its first and last token, its errors."""
+    from penstock.devstack.trace import trace_aloud
+
+    asyncio.run(trace_aloud(make_console(), observer_here(), request_id, as_json=as_json))
+
+
+@commands.command()
 def replay(
     since: Annotated[str, typer.Option(help="From when on: 10m, 2h, 3d ago, or an ISO time.")],
     until: Annotated[str | None, typer.Option(help="As --since; default: now.")] = None,
@@ -255,8 +278,10 @@ def replay(
 
 def _show_addresses(console: Console, state: StateDir, gateways: Sequence[str]) -> None:
     key = os.path.relpath(state.api_key)
-    urls = "\n     ".join(f"{gateway}/v1" for gateway in gateways)
-    console.print(Text(f"\nAPI  {urls}\nKey  {key}\nLogs {os.path.relpath(state.logs)}"))
+    urls = "\n         ".join(f"{gateway}/v1" for gateway in gateways)
+    logs = os.path.relpath(state.logs)
+    shown = "".join(f"\nConsole  {gateway}/" for gateway in gateways[:1])
+    console.print(Text(f"{shown}\nAPI      {urls}\nKey      {key}\nLogs     {logs}"))
 
 
 if __name__ == "__main__":

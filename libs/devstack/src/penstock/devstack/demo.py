@@ -19,6 +19,7 @@ QUESTION = "What is a penstock?"
 _MAX_TOKENS = 96
 
 _HOW_TO_GO_ON = """\
+Console:          {console}
 Ask again:        {penstock} ask "What is a dead letter?"
 Your documents:   {penstock} ingest PATH
 API:              {gateway}/v1  (key in {key})
@@ -60,12 +61,24 @@ def show_how_to_go_on(running: Running, state: StateDir, console: Console, model
     console.print("\n==> Penstock is up")
     text = _HOW_TO_GO_ON.format(
         penstock=_shown(find_root() / ".venv" / "bin" / "penstock"),
+        console=_console_link(running.addresses.gateway, state, to_sign_in=console.is_terminal),
         gateway=running.addresses.gateway,
         key=_shown(state.api_key),
         model=model,
         question=QUESTION,
     )
     console.print(text, markup=False, soft_wrap=True)
+
+
+def _console_link(gateway: str, state: StateDir, *, to_sign_in: bool) -> str:
+    """Where the console is. The link ``to_sign_in`` has the key in its fragment, which goes to no server.
+
+    It is for people at a terminal only: what is written elsewhere, to the log of a build say, is often kept.
+    """
+    key = read_key(state) if to_sign_in else ""
+    return (
+        f"{gateway}/#key={key}" if key else f"{gateway}/  (sign in with the key in {_shown(state.api_key)})"
+    )
 
 
 def _shown(path: Path) -> str:

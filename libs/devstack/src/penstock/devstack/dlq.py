@@ -14,13 +14,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from penstock.devstack.deadletters import Choice, DeadLetters, Letter, Outcome, topic_named
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.plain import plain
 from penstock.devstack.screen import make_console
 from penstock.devstack.times import parse_time, show_time
 from penstock.devstack.where import bootstrap_here
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.deadletters import Choice, DeadLetters, Letter, Outcome, topic_named
 from penstock.streaming.ports import BrokerError, Record
 
 commands = typer.Typer(help="Dead letters: records that could not be handled.", no_args_is_help=True)

@@ -9,12 +9,14 @@ from penstock.devstack.errors import DevstackError
 RETRIEVAL = "retrieval"
 GATEWAY = "gateway"
 INGESTION = "ingestion"
+OBSERVER = "observer"
 WORKER = "ingestion-worker"
 SCALABLE = ("tokenization", RETRIEVAL, "generation", "postprocessing", WORKER, GATEWAY)
 MOST = 16
 
 _INSTEAD = {
     INGESTION: f"its work is done by {WORKER}, of which there may be several",
+    OBSERVER: "one sees everything",
     "inference": "start another server yourself, and name both in PENSTOCK_BACKENDS before `penstock up`",
     "kafka": "use a cluster of your own, and name it in PENSTOCK_KAFKA before `penstock up`",
 }

@@ -39,6 +39,7 @@ class Recorder:
                 gateway=addresses.gateway,
                 gateways=tuple(gateways[s.name] for s in services if s.name in gateways),
                 indexes=tuple(indexes[s.name] for s in services if s.name in indexes),
+                observer=addresses.observer,
                 backends=addresses.backends,
                 embeddings=addresses.embeddings,
                 services=tuple(services),

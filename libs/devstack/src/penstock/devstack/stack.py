@@ -19,6 +19,7 @@ from penstock.devstack.readiness import KafkaProbe, http_probe
 from penstock.devstack.replicas import (
     GATEWAY,
     INGESTION,
+    OBSERVER,
     RETRIEVAL,
     SCALABLE,
     replica_names,
@@ -47,11 +48,17 @@ class Addresses:
     gateway_port: int
     ingestion_port: int
     search_port: int
+    observer_port: int
 
     @property
     def gateway(self) -> str:
         """Base URL of the REST API for a client on this machine."""
         return self.gateway_at(self.gateway_port)
+
+    @property
+    def observer(self) -> str:
+        """Base URL of the observer."""
+        return f"http://{HOST}:{self.observer_port}"
 
     def gateway_at(self, port: int) -> str:
         """Base URL of the gateway replica that listens on ``port``."""
@@ -62,7 +69,7 @@ class Addresses:
 
 def choose_addresses(settings: StackSettings) -> Addresses:
     """Picks the ports; DevstackError if the gateway's is taken or a setting cannot be read."""
-    gateway_free, inference, ingestion, search = free_ports(4)
+    gateway_free, inference, ingestion, search, observer = free_ports(5)
     port = settings.gateway_port or gateway_free
     if not 0 < port < 65536:
         raise DevstackError(f"PENSTOCK_GATEWAY_PORT is not a port: {port}")
@@ -87,6 +94,7 @@ def choose_addresses(settings: StackSettings) -> Addresses:
         gateway_port=port,
         ingestion_port=ingestion,
         search_port=search,
+        observer_port=observer,
     )
 
 
@@ -122,6 +130,8 @@ class Plan:
         specs.append(self.replica(INGESTION))
         for service in SCALABLE:
             specs += [self.replica(name) for name in replica_names(service, replicas.get(service, 1))]
+        own = {"PENSTOCK_OBSERVER_PORT": str(addresses.observer_port)}
+        specs.append(self._service(OBSERVER, own, addresses.observer))
         return specs
 
     def replica(self, name: str) -> ServiceSpec:
@@ -148,6 +158,7 @@ class Plan:
             addresses.inference_port,
             addresses.ingestion_port,
             addresses.search_port,
+            addresses.observer_port,
         }
         for port in free_ports(_TRIES):
             if port not in taken and listen_error(port, host) is None:
@@ -190,6 +201,7 @@ def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
         "PENSTOCK_INGESTION": f"http://{HOST}:{addresses.ingestion_port}",
         "PENSTOCK_INGESTION_PORT": str(addresses.ingestion_port),
         "PENSTOCK_RETRIEVAL": f"http://{HOST}:{addresses.search_port}",
+        "PENSTOCK_OBSERVER": addresses.observer,
         "PYTHONUNBUFFERED": "1",
     }
     if addresses.kafka_is_ours:

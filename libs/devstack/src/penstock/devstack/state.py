@@ -42,6 +42,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Base URLs of all gateway replicas; ``gateway`` is the first."""
     indexes: tuple[str, ...] = ()
     """Base URLs of the search API of all retrieval replicas, each with an index of its own."""
+    observer: str = ""
+    """Base URL of the observer."""
     backends: str
     embeddings: str
     services: tuple[ServiceStatus, ...] = ()

@@ -30,6 +30,12 @@ def bootstrap_here() -> str:
     return running_here(state).kafka
 
 
+def observer_here() -> str:
+    """Base URL of the observer of the stack that runs here."""
+    _, state = here()
+    return running_here(state).observer
+
+
 def gateway_here(url: str | None, key: str | None) -> tuple[str, str]:
     """The base URL and API key to use: those that were given, else the running stack's."""
     _, state = here()

@@ -5,8 +5,6 @@ topic that names its offset; what is dealt with from the beginning on is deleted
 is marked: after a crash in between it may be sent twice, never not at all.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,11 +14,11 @@ from penstock.messages.event import InvalidEvent
 from penstock.messages.topics import TOPICS, Topic
 from penstock.streaming.ports import Partition, Producer, Reader, Record
 from penstock.streaming.records import decode
+from penstock.streaming.tracing import LINK_HEADER
 
 DONE = "dlq_done"
 DONE_OFFSET = "dlq_done_offset"
 REPLAYED_FROM = "dlq_replayed_from"
-LINK = "tracelink"
 FRESH_DEADLINE_MS = 120_000
 _POLL_S = 0.5
 _BY_DLQ = {topic.dlq: topic for topic in TOPICS}
@@ -28,7 +26,7 @@ _BY_DLQ = {topic.dlq: topic for topic in TOPICS}
 
 @dataclass(frozen=True)
 class Letter:
-    """One dead letter, without its body; ``state`` is empty, "replayed" or "dropped"."""
+    """One dead letter, without its body; `state` is empty, "replayed" or "dropped"."""
 
     topic: Topic
     offset: int
@@ -42,7 +40,7 @@ class Letter:
 
     @property
     def place(self) -> str:
-        """Where it lies, ``<dlq topic>/<offset>``."""
+        """Where it lies, `<dlq topic>/<offset>`."""
         return f"{self.topic.dlq}/{self.offset}"
 
 
@@ -86,7 +84,7 @@ class Outcome:
 
 @dataclass
 class DeadLetters:
-    """The dead letters of one broker; ``delete_before`` deletes prefixes, ``now_ms`` is Unix time."""
+    """The dead letters of one broker; `delete_before` deletes prefixes, `now_ms` is Unix time."""
 
     reader: Reader
     producer: Producer
@@ -242,9 +240,9 @@ def _texts(headers: Iterable[tuple[str, bytes | None]]) -> dict[str, str]:
 def _relinked(headers: Headers) -> Headers:
     """A trace of its own, with the one that failed as a link."""
     before = dict(headers).get("traceparent")
-    kept = [(name, value) for name, value in headers if name not in ("traceparent", LINK)]
+    kept = [(name, value) for name, value in headers if name not in ("traceparent", LINK_HEADER)]
     kept.append(("traceparent", f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01".encode()))
-    return [*kept, (LINK, before)] if before else kept
+    return [*kept, (LINK_HEADER, before)] if before else kept
 
 
 def _renewed(headers: Headers, now_ms: int) -> Headers:
@@ -260,6 +258,8 @@ def _refusal(kept: Record, again: Record, topic: Topic, *, force: bool) -> str:
     """Why a record is not sent again, or nothing."""
     if "dlq_body" in dict(kept.headers):
         return "its body was too large to be kept"
+    if topic.compacted and again.key is None:
+        return "its topic takes no record without a key"
     if force:
         return ""
     try:

@@ -1,0 +1,1 @@
+"""What requests, stages and topics are doing: traces, the log on demand, usage, dead letters."""

@@ -1,0 +1,1 @@
+"""The HTTP interface: OTLP in, JSON and events out."""

@@ -1,0 +1,1 @@
+"""What the observer does, over its ports."""
