@@ -10,11 +10,16 @@ import subprocess
 import time
 from pathlib import Path
 
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource
+
 from e2e.documents import fact, pdf_of, write_all, write_bad
 from e2e.stack import PENSTOCK, Stack
 from penstock.messages.documents import DocumentChunked, DocumentStateChanged
 from penstock.messages.topics import DOCUMENTS_CHUNKED, DOCUMENTS_STATES, Topic
-from penstock.streaming.records import decode
+from penstock.streaming.adapters.kafka import open_producer
+from penstock.streaming.admin import ensure_topics
+from penstock.streaming.records import decode, takes_back
 
 GOOD = 40
 VICTIMS = ("ingestion-worker", "retrieval", "ingestion-worker", "ingestion", "kafka")
@@ -58,6 +63,80 @@ def test_a_deleted_document_is_found_no_more(stack: Stack, tmp_path: Path) -> No
     while _files_found(stack, "vorpaline") and time.monotonic() < deadline:
         time.sleep(0.2)
     assert "secret.md" not in _files_found(stack, "vorpaline")
+
+
+async def test_the_text_of_a_deleted_document_leaves_the_log_and_all_other_text_stays(
+    stack: Stack, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.md").write_text("# Secret\n\nThe flumberquill is kept under the fourth stone.\n")
+    sentences = [
+        f"The weir number {n} holds {n * 3} cubits of the wexlium{n} of the valley." for n in range(420)
+    ]
+    client = stack.openai()
+    kept = client.files.create(file=("kept.md", "\n\n".join(sentences).encode()), purpose="assistants")
+    indexed = client.vector_stores.files.create_and_poll(
+        kept.id,
+        vector_store_id="vs_default",
+        chunking_strategy={
+            "type": "static",
+            "static": {"max_chunk_size_tokens": 100, "chunk_overlap_tokens": 0},
+        },
+    )
+    assert indexed.status == "completed"
+    assert stack.run("ingest", str(tmp_path)).returncode == 0
+    assert await _in_log(stack, b"flumberquill") == {"record", "file"}
+    _compact_after(stack, 1_000)
+    try:
+        assert stack.run("documents", "delete", "secret.md").returncode == 0
+        deadline = time.monotonic() + 180
+        while await _in_log(stack, b"flumberquill") and time.monotonic() < deadline:
+            await _write_something(stack)  # Kafka closes a segment only when there is a next record
+            await asyncio.sleep(2)
+        assert await _in_log(stack, b"flumberquill") == set()
+    finally:
+        await ensure_topics(stack.status.kafka)
+    parts = {
+        (event.part, event.parts)
+        for event in await _events(stack, DOCUMENTS_CHUNKED)
+        if isinstance(event, DocumentChunked) and event.file_name == "kept.md"
+    }
+    assert len(parts) > 1
+    assert parts == {(part, len(parts)) for part in range(len(parts))}
+    assert stack.run("reindex", seconds=240).returncode == 0
+    assert _files_found(stack, "flumberquill") == []
+    for word in ("wexlium0", "wexlium419"):
+        assert _files_found(stack, word) == ["kept.md"]
+
+
+async def _in_log(stack: Stack, word: bytes) -> set[str]:
+    """Where a word stands in documents.chunked: in a record that can be read, in a file of the broker."""
+    records = await stack.records([DOCUMENTS_CHUNKED])
+    files = (stack.state.folder / "kafka").glob(f"**/{DOCUMENTS_CHUNKED.name}-*/*.log*")
+    return {
+        *("record" for record in records if word in (record.value or b"")),
+        *("file" for file in files if word in _bytes(file)),
+    }
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:  # Kafka has removed it just now
+        return b""
+
+
+def _compact_after(stack: Stack, lag_ms: int) -> None:
+    configs = {"max.compaction.lag.ms": str(lag_ms), "file.delete.delay.ms": "1000"}
+    admin = KafkaAdminClient(bootstrap_servers=stack.status.kafka)
+    admin.alter_configs([ConfigResource("TOPIC", DOCUMENTS_CHUNKED.name, configs)])
+    admin.close()
+
+
+async def _write_something(stack: Stack) -> None:
+    producer = await open_producer(stack.status.kafka)
+    for number in range(DOCUMENTS_CHUNKED.partitions):
+        await producer.send(DOCUMENTS_CHUNKED.name, b"nothing", None, [], number)
+    await producer.close()
 
 
 def _files_found(stack: Stack, word: str) -> list[str]:
@@ -181,4 +260,5 @@ async def test_every_state_of_a_document_is_in_the_log(stack: Stack, tmp_path: P
 
 
 async def _events(stack: Stack, topic: Topic) -> list[object]:
-    return [decode(record, topic).event for record in await stack.records([topic])]
+    found = await stack.records([topic])
+    return [decode(record, topic).event for record in found if not takes_back(record, topic)]

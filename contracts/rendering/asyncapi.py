@@ -52,22 +52,28 @@ def asyncapi() -> Json:
 
 def _channels() -> Iterator[tuple[str, Json]]:
     for topic in TOPICS:
-        yield topic.name, _channel(topic.name, _about(topic), topic.partitions, _names(topic.events))
-        yield topic.dlq, _channel(topic.dlq, f"Records of {topic.name} given up.", 1, [_DEAD_LETTER])
+        kept = {"topicConfiguration": {"cleanup.policy": ["compact"]}} if topic.compacted else {}
+        yield topic.name, _channel(topic.name, _about(topic), topic.partitions, _names(topic.events), kept)
+        yield topic.dlq, _channel(topic.dlq, f"Records of {topic.name} given up.", 1, [_DEAD_LETTER], {})
 
 
-def _channel(address: str, description: str, partitions: int, messages: Iterable[str]) -> Json:
+def _channel(address: str, description: str, partitions: int, messages: Iterable[str], more: Json) -> Json:
     return {
         "address": address,
         "description": description,
         "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
-        "bindings": {"kafka": {"topic": address, "partitions": partitions, "bindingVersion": _KAFKA}},
+        "bindings": {"kafka": {"topic": address, "partitions": partitions, **more, "bindingVersion": _KAFKA}},
     }
 
 
 def _about(topic: Topic) -> str:
     if topic.reply:
         return f"Keyed by {topic.key.value}, in the partition that the header ce_replypartition names."
+    if topic.compacted:
+        return (
+            "Compacted: keyed by tenant, subject and slot, partitioned by the hash of the subject. "
+            "A record without a body takes back the one with its key."
+        )
     return f"Keyed by {topic.key.value}, partitioned by the hash of the key."
 
 
@@ -115,7 +121,11 @@ def _message(cls: type[Event]) -> Json:
 def _key(cls: type[Event]) -> Json:
     """Return the schema of the record key; an event has the same key in all its topics."""
     (key,) = {topic.key for topic in TOPICS if cls in topic.events}
-    about = {Key.SUBJECT: "The subject: request id or document id.", Key.TENANT: "The tenant."}
+    about = {
+        Key.SUBJECT: "The subject: request id or document id.",
+        Key.TENANT: "The tenant.",
+        Key.SLOT: "A JSON array: the tenant, the document id, its version and the part.",
+    }
     return {"type": "string", "description": about[key]}
 
 

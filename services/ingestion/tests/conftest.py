@@ -64,7 +64,7 @@ async def records(
         shutil.copy(empty_database, tmp_path / "documents.db")
         url = f"sqlite+aiosqlite:///{tmp_path / 'documents.db'}"
     else:
-        url = await _new_database(request.getfixturevalue("postgres"))
+        url = await new_database(request.getfixturevalue("postgres"))
     made = Records(url, clock)
     await made.database.open()
     yield made
@@ -76,19 +76,10 @@ def blobs(tmp_path: Path) -> ObjectBlobs:
     return ObjectBlobs(f"file://{tmp_path / 'blobs'}")
 
 
-async def _new_database(server: str) -> str:
+async def new_database(server: str) -> str:
+    """Make an empty database on a PostgreSQL server, and return its URL."""
     name = f"test_{uuid4().hex}"
-    connection = await _connected(f"{server.replace('+asyncpg', '')}/postgres")
+    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
     await connection.execute(f"CREATE DATABASE {name}")
     await connection.close()
     return f"{server}/{name}"
-
-
-async def _connected(url: str) -> asyncpg.Connection:
-    """Connect; a server that listens may still be starting up."""
-    async with asyncio.timeout(30):
-        while True:
-            try:
-                return await asyncpg.connect(url)
-            except asyncpg.CannotConnectNowError:
-                await asyncio.sleep(0.1)

@@ -37,7 +37,19 @@ def running_postgres(folder: Path) -> Iterator[str]:
     command = [POSTGRES / "postgres", "-D", data, "-p", str(port)]
     command += [word for setting in settings for word in ("-c", setting)]
     with _running(command, port, **options):
+        _until_it_accepts(port)
         yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}"
+
+
+def _until_it_accepts(port: int) -> None:
+    """A server that listens may still be starting up."""
+    pg_isready = shutil.which("pg_isready", path=f"{POSTGRES}{os.pathsep}{os.environ['PATH']}")
+    assert pg_isready is not None
+    asked = [pg_isready, "-q", "-h", "127.0.0.1", "-p", str(port)]
+    deadline = time.monotonic() + 60
+    while subprocess.run(asked, check=False).returncode:  # noqa: S603  # fixed words
+        assert time.monotonic() < deadline, asked
+        time.sleep(0.1)
 
 
 @contextmanager

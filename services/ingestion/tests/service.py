@@ -35,7 +35,7 @@ from penstock.streaming.adapters.kafka import open_producer, open_reader
 from penstock.streaming.admin import ensure_topics
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import Partition
-from penstock.streaming.records import decode, send
+from penstock.streaming.records import decode, send, takes_back
 from penstock.telemetry.readiness import Readiness
 
 VECTOR_SIZE = 8
@@ -99,6 +99,7 @@ class Index:
         self.chunks: dict[tuple[str, int], dict[str, Chunk]] = {}
         self.events: list[DocumentChunked] = []
         self.deleted: list[DocumentDeleted] = []
+        self.taken_back: list[bytes | None] = []
         self.silent = False
 
     async def run(self, bootstrap: str) -> None:
@@ -109,14 +110,17 @@ class Index:
         try:
             while True:
                 for record in await reader.poll(0.05):
-                    received = decode(record, topics[record.partition.topic])
+                    if takes_back(record, topic := topics[record.partition.topic]):
+                        self.taken_back.append(record.key)
+                        continue
+                    received = decode(record, topic)
                     event = received.event
                     if isinstance(event, DocumentDeleted):
                         self.deleted.append(event)
                     elif isinstance(event, DocumentChunked):
                         self._take(event)
-                        if not self.silent:
-                            await send(producer, DOCUMENTS_INDEXED, *_indexed(event, received.envelope))
+                    if not self.silent:
+                        await send(producer, DOCUMENTS_INDEXED, *_indexed(event, received.envelope))
         finally:
             await reader.close()
             await producer.close()
@@ -132,9 +136,14 @@ class Index:
         return list(self.chunks[document_id, max(versions)].values()) if versions else []
 
 
-def _indexed(event: DocumentChunked, cause: Envelope) -> tuple[Envelope, DocumentIndexed]:
+def _indexed(event: Any, cause: Envelope) -> tuple[Envelope, DocumentIndexed]:
+    deleted = isinstance(event, DocumentDeleted)
     done = DocumentIndexed(
-        document_id=event.document_id, version=event.version, part=event.part, chunks=len(event.chunks)
+        document_id=event.document_id,
+        version=event.version,
+        part=0 if deleted else event.part,
+        chunks=0 if deleted else len(event.chunks),
+        deleted=deleted,
     )
     envelope = msgspec.structs.replace(
         cause, id=uuid4().hex, type=done.TYPE, source="/test", time_ms=unix_ms()

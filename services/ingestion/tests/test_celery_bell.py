@@ -27,7 +27,7 @@ async def test_a_ring_wakes_a_worker(broker: str) -> None:
     worker_app.task(woken.set, name=TASK, shared=False)
     with start_worker(worker_app, pool="threads", perform_ping_check=False, concurrency=1):
         await CeleryBell(make_app(broker)).ring()
-        assert await asyncio.to_thread(woken.wait, 10)
+        assert await asyncio.to_thread(woken.wait, 60)
 
 
 async def test_a_ring_before_there_is_a_worker_is_heard_later(broker: str) -> None:
@@ -36,7 +36,7 @@ async def test_a_ring_before_there_is_a_worker_is_heard_later(broker: str) -> No
     worker_app = make_app(broker)
     worker_app.task(woken.set, name=TASK, shared=False)
     with start_worker(worker_app, pool="threads", perform_ping_check=False, concurrency=1):
-        assert await asyncio.to_thread(woken.wait, 10)
+        assert await asyncio.to_thread(woken.wait, 60)
 
 
 async def test_a_bell_that_cannot_be_rung_raises_nothing() -> None:

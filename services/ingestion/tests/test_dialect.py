@@ -102,6 +102,7 @@ async def test_a_file_comes_back_as_it_was_and_goes_for_good(
         await client.vector_stores.files.retrieve(file_id, vector_store_id=DEFAULT_STORE)
     document_id = (done.model_extra or {})["document_id"]
     await until(lambda: document_id in {event.document_id for event in ingestion.index.deleted})
+    await until(lambda: any(document_id in str(key) for key in ingestion.index.taken_back))
     await ingestion.app.cleaner.once()
     folder = ingestion.settings.state / "ingestion" / "blobs"
     assert not (folder / kept).exists()

@@ -16,9 +16,12 @@ from penstock.ingestion.domain.model import (
     content_blob,
     file_blob,
 )
+from penstock.ingestion.handler.open_work import OpenWork
 from penstock.ingestion.ports import Attachment, Page, RecordsAway
 from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.search import DEFAULT_STORE
+from penstock.telemetry.metrics import JOBS, OLDEST_JOB
+from penstock.telemetry.names import PENSTOCK_STATE
 
 TENANT = "acme"
 ALL = Page(limit=100, descending=False)
@@ -68,6 +71,27 @@ async def test_a_document_goes_from_queued_to_completed(records: Records) -> Non
     assert await records.jobs.claim("w1") is None
     store = await records.stores.get(TENANT, DEFAULT_STORE)
     assert (store.counts.completed, store.counts.total, store.usage_bytes) == (1, 1, 10)
+
+
+async def test_open_work_is_counted_by_state_and_aged(records: Records, clock) -> None:
+    work = OpenWork(records.jobs, clock)
+
+    async def told() -> tuple[dict[str, float], float]:
+        await work.once()
+        reads = work.reads()
+        [(oldest, _)] = reads[OLDEST_JOB]()
+        return {str(about[PENSTOCK_STATE]): count for count, about in reads[JOBS]()}, round(oldest)
+
+    assert await told() == ({"queued": 0, "parsing": 0, "embedding": 0, "indexing": 0}, 0)
+    first = await attach(records, await file(records))
+    clock.pass_s(5)
+    await attach(records, await file(records, "b.md", digest="d2"))
+    job = await claimed(records)
+    assert job.document.id == first.id
+    await records.jobs.state(job, "parsing")
+    assert await told() == ({"queued": 1, "parsing": 1, "embedding": 0, "indexing": 0}, 5)
+    await records.jobs.fail(job, "server_error", "No.")
+    assert await told() == ({"queued": 1, "parsing": 0, "embedding": 0, "indexing": 0}, 0)
 
 
 async def test_parts_that_are_indexed_before_all_are_published_count(records: Records) -> None:

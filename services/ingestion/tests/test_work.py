@@ -1,7 +1,7 @@
 """The worker on one document, with real records and blobs: what each fault leads to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +14,13 @@ from penstock.ingestion.domain.parsed import Block, Kind, Parsed, ParseFailed
 from penstock.ingestion.handler import work
 from penstock.ingestion.handler.uploads import Uploads
 from penstock.ingestion.handler.work import Tools, Worker
-from penstock.ingestion.ports import Attachment, Page, StorageFull, Written
+from penstock.ingestion.ports import Attachment, Leftover, Page, StorageFull, Written
 from penstock.messages.documents import DocumentChunked
 from penstock.messages.search import DEFAULT_STORE
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
+from penstock.telemetry.metrics import WORK_DURATION
+from penstock.telemetry.names import PENSTOCK_OUTCOME
 
 TENANT = "acme"
 TEXT = "One two three.\n\nFour five six."
@@ -51,14 +53,15 @@ class Steps:
         self.embedded += texts
         return [[1.0, 0.0] for _ in texts]
 
-    async def publish(self, _tenant: str, events: AsyncIterator[DocumentChunked]) -> int:
+    async def publish(self, _tenant: str, parts: Sequence[DocumentChunked]) -> None:
         await self._at("publish")
-        found = [event async for event in events]
-        self.published += found
-        return len(found)
+        self.published += parts
 
     async def send(self, _written: Sequence[Written]) -> None:
         raise AssertionError("the worker leaves events to the outbox")
+
+    async def take_back(self, _leftovers: Sequence[Leftover]) -> None:
+        raise AssertionError("the worker leaves that to the app")
 
 
 @pytest.fixture
@@ -190,6 +193,30 @@ async def test_what_cannot_be_helped_fails_at_once_and_says_why(
     await drain(worker("w1"))
     failed = await now(records, document)
     assert (failed.status, failed.code, failed.message) == ("failed", code, error.message)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (None, "published"),
+        (ParseFailed("empty_file", "It is empty."), "refused"),
+        (PermanentError("embedding_refused", "The server refused."), "failed"),
+        (TransientError("away", "away"), "put_back"),
+        (ZeroDivisionError(), "put_back"),
+    ],
+)
+@pytest.mark.usefixtures("document")
+async def test_every_attempt_is_measured_with_what_became_of_it(
+    measured, worker, steps: Steps, error: Exception | None, outcome: str
+) -> None:
+    def fail(step: str) -> None:
+        if step == "parse" and error is not None:
+            raise error
+
+    steps.on = fail
+    assert await drain(worker("w1")) == 1
+    [point] = measured(WORK_DURATION)
+    assert dict(point.attributes) == {PENSTOCK_OUTCOME: outcome}
 
 
 async def test_a_document_that_is_deleted_meanwhile_is_not_published(

@@ -80,6 +80,14 @@ async def test_no_more_than_the_limit_is_found(index: Index, make) -> None:
     assert await index.count(ACME) == 30
 
 
+async def test_its_size_is_that_of_all_tenants_chunks(index: Index, make) -> None:
+    assert await index.size() == 0
+    await put(index, make, DOC, "one", "two")
+    await put(index, make, DocumentKey("other", "doc"), "three")
+    await index.flush()
+    assert await index.size() == 3
+
+
 async def test_adding_the_same_chunks_twice_changes_nothing(index: Index, make) -> None:
     for _ in range(2):
         await put(index, make, DOC, "one", "two")

@@ -91,6 +91,18 @@ async def test_a_deleted_document_is_gone_and_a_late_chunk_does_not_bring_it_bac
     assert await texts(index, make) == ["text again"]
 
 
+async def test_the_answer_tells_a_deletion_from_a_part_that_came_too_late(
+    embedder, index: Index, make
+) -> None:
+    batch = [make.received(event) for event in (make.deleted(version=1), make.chunked("text"))]
+    caused = await make.indexer(embedder, index).index(batch)
+    forgotten = {"document_id": "doc", "version": 1, "part": 0, "chunks": 0}
+    assert [item.outgoing.event for item in caused] == [
+        DocumentIndexed(**forgotten, deleted=True),
+        DocumentIndexed(**forgotten),
+    ]
+
+
 async def test_deleting_an_old_version_leaves_the_newer_one(embedder, index: Index, make) -> None:
     await take(embedder, index, make, make.chunked("text", version=5))
     assert await take(embedder, index, make, make.deleted(version=4)) == [(4, 0, 0)]

@@ -79,7 +79,8 @@ class Usage(Part, frozen=True, kw_only=True):
 class ChatRequested(Event, frozen=True, kw_only=True):
     """chat.requests: a client's question, accepted by the gateway.
 
-    `background` asks for the answer even if no client stays connected.
+    `background` asks for the answer even if no client stays connected. `api_key` is the beginning of the key
+    that was used, by which people tell their keys apart; empty where it is not known.
     """
 
     TYPE: ClassVar[str] = "penstock.chat.requested.v1"
@@ -89,6 +90,7 @@ class ChatRequested(Event, frozen=True, kw_only=True):
     sampling: Sampling
     background: bool = False
     search: Search = Search()
+    api_key: str = ""
 
 
 class ChatTokenized(Event, frozen=True, kw_only=True):

@@ -39,7 +39,8 @@ class DocumentChunked(Event, frozen=True, kw_only=True):
     """documents.chunked: one part of a document in chunks; part `part` of `parts`, from 0.
 
     A higher `version` (milliseconds of its ingestion) replaces a lower one as a whole. `language` is a
-    two-letter code (ISO 639-1), empty where unknown.
+    two-letter code (ISO 639-1), empty where unknown. A record of this type without a body takes back the one
+    with the same key, which Kafka then removes.
     """
 
     TYPE: ClassVar[str] = "penstock.document.chunked.v1"
@@ -56,6 +57,11 @@ class DocumentChunked(Event, frozen=True, kw_only=True):
     attributes: Attributes = field(default_factory=dict)
     language: str = ""
 
+    @property
+    def slot(self) -> tuple[int, ...]:
+        """Version and part: a writer that comes late can replace nothing but its own version."""
+        return self.version, self.part
+
 
 class DocumentDeleted(Event, frozen=True, kw_only=True):
     """documents.deleted: forget versions up to and including `version`."""
@@ -67,7 +73,11 @@ class DocumentDeleted(Event, frozen=True, kw_only=True):
 
 
 class DocumentIndexed(Event, frozen=True, kw_only=True):
-    """documents.indexed: a part of a version is searchable with this many chunks (0: it was deleted)."""
+    """documents.indexed: a part of a version is searchable with this many chunks.
+
+    0: the part has come too late, as a later version or a deletion was there before. Or, with `deleted`, the
+    document is forgotten up to and including this version.
+    """
 
     TYPE: ClassVar[str] = "penstock.document.indexed.v1"
 
@@ -75,6 +85,7 @@ class DocumentIndexed(Event, frozen=True, kw_only=True):
     version: Count
     part: Count
     chunks: Count
+    deleted: bool = False
 
 
 class DocumentStateChanged(Event, frozen=True, kw_only=True):

@@ -19,6 +19,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     STREAMED: ClassVar[bool] = False
     TERMINAL: ClassVar[bool] = False
 
+    @property
+    def slot(self) -> tuple[int, ...]:
+        """Which of its subject's records it is, where a topic keeps only the last one of each slot."""
+        return ()
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """A value inside events that is not itself an event."""

@@ -8,6 +8,8 @@ from penstock.messages.event import Event
 
 CHAT_PARTITIONS = 8
 REPLY_PARTITIONS = 8
+COMPACTION_LAG_MS = 3_600_000
+"""After so long Kafka removes what no longer counts in a compacted topic, with the next write to it."""
 
 
 class Key(Enum):
@@ -15,6 +17,7 @@ class Key(Enum):
 
     SUBJECT = "subject"  # request id or document id
     TENANT = "tenant"
+    SLOT = "slot"  # tenant, subject and the event's slot; the partition is the one of the subject
 
 
 class Topic(NamedTuple):
@@ -25,6 +28,11 @@ class Topic(NamedTuple):
     events: tuple[type[Event], ...]
     key: Key = Key.SUBJECT
     reply: bool = False
+
+    @property
+    def compacted(self) -> bool:
+        """Whether only the last record of each key is kept; one without a body says that none is."""
+        return self.key is Key.SLOT
 
     @property
     def dlq(self) -> str:
@@ -63,7 +71,7 @@ CHAT_CANCELLATIONS = Topic(
     "chat.cancellations", 1, (chat.CancelRequested, chat.ClientLeft, chat.ClientJoined, chat.GatewayStarted)
 )
 CHAT_REPLAYS = Topic("chat.replays", 1, (chat.AnswerCompared,))
-DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,))
+DOCUMENTS_CHUNKED = Topic("documents.chunked", 4, (documents.DocumentChunked,), key=Key.SLOT)
 DOCUMENTS_DELETED = Topic("documents.deleted", 4, (documents.DocumentDeleted,))
 DOCUMENTS_INDEXED = Topic("documents.indexed", 4, (documents.DocumentIndexed,))
 DOCUMENTS_STATES = Topic("documents.states", 4, (documents.DocumentStateChanged,))

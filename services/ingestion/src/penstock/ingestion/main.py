@@ -16,14 +16,17 @@ from penstock.ingestion.adapters.log import KAFKA, Connection
 from penstock.ingestion.adapters.publisher import LogPublisher
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.adapters.search import RetrievalSearcher
+from penstock.ingestion.handler.open_work import COUNT_SECONDS, OpenWork
 from penstock.ingestion.handler.stores import StoreKeeper
 from penstock.ingestion.handler.upkeep import (
     CLEAN_SECONDS,
     RELAY_SECONDS,
     RING_SECONDS,
+    SWEEP_SECONDS,
     Acknowledged,
     Cleaner,
     Relay,
+    Sweeper,
     Waker,
     repeat,
 )
@@ -34,6 +37,8 @@ from penstock.messages.topics import DOCUMENTS_INDEXED
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.stage import Batch, Stage
 from penstock.streaming.worker import read_settings, run, serve, stop_on_signals, wait_for
+from penstock.telemetry.asgi import Traced
+from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -63,12 +68,14 @@ class App:
         bell = CeleryBell(make_app(settings.broker_url()))
         self.connection = Connection(settings.kafka, self.readiness, clock)
         self.searcher = RetrievalSearcher(settings.retrieval)
-        self.relay = Relay(records.outbox, LogPublisher(self.connection, clock))
+        publisher = LogPublisher(self.connection, clock, settings.instance)
+        self.relay = Relay(records.outbox, publisher)
+        self.sweeper = Sweeper(records.leftovers, publisher)
         self.waker = Waker(records.jobs, bell)
+        self.open_work = OpenWork(records.jobs, clock)
         self.cleaner = Cleaner(records.files, records.stores, records.garbage, blobs, self._now_s)
-        self.stage = Stage(
-            NAME, (DOCUMENTS_INDEXED,), Batch(Acknowledged(records.jobs).note, 256), failures=None
-        )
+        acknowledged = Acknowledged(records.jobs, records.leftovers)
+        self.stage = Stage(NAME, (DOCUMENTS_INDEXED,), Batch(acknowledged.note, 256), failures=None)
         folder = settings.state / "ingestion" / "uploads"
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("upload-*"):  # by a process that was killed
@@ -90,7 +97,7 @@ class App:
         """Serve until `stop` is set."""
         server = _Server(
             uvicorn.Config(
-                create_app(self.service),
+                Traced(create_app(self.service)),
                 lifespan="off",
                 ws="none",
                 log_config=None,
@@ -106,7 +113,9 @@ class App:
             tasks.create_task(server.serve([listener]))
             for once, seconds in (
                 (self.relay.once, RELAY_SECONDS),
+                (self.sweeper.once, SWEEP_SECONDS),
                 (self.waker.once, RING_SECONDS),
+                (self.open_work.once, COUNT_SECONDS),
                 (self.cleaner.once, CLEAN_SECONDS),
             ):
                 tasks.create_task(repeat(once, seconds, stop))
@@ -136,7 +145,10 @@ def _new_id() -> str:
 async def _serve(settings: AppSettings) -> None:
     listener = socket.create_server((settings.ingestion_host, settings.ingestion_port))
     log.info("listening", port=listener.getsockname()[1])
-    await App(settings).run(listener, stop_on_signals())
+    app = App(settings)
+    watch_readiness(app.readiness)
+    with watched(app.open_work.reads()):
+        await app.run(listener, stop_on_signals())
 
 
 def main() -> None:

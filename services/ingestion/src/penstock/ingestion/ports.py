@@ -127,6 +127,13 @@ class Documents(Protocol):
         """Return the contents of the tenant's documents with the same file name, the newest first."""
 
 
+class Census(NamedTuple):
+    """Documents that are not done, by state, and when the oldest was queued (Unix ms; None: none is)."""
+
+    states: Mapping[str, int]
+    oldest_ms: int | None
+
+
 class Jobs(Protocol):
     """The work that is open. A job belongs to whoever has its lease; all but `claim` raise LeaseLost."""
 
@@ -138,6 +145,9 @@ class Jobs(Protocol):
 
     async def state(self, job: Job, state: DocumentState) -> None:
         """Say what is being done now."""
+
+    async def publishing(self, job: Job, parts: int) -> None:
+        """So many parts are about to be written to the log."""
 
     async def published(self, job: Job, content: str, chunks: int, pages: int, parts: int) -> None:
         """All parts are in the log: the index is waited for."""
@@ -154,6 +164,9 @@ class Jobs(Protocol):
     async def waiting(self) -> bool:
         """Return whether a job could be claimed now."""
 
+    async def census(self) -> Census:
+        """Return how many jobs there are in which state, and since when the oldest."""
+
 
 class Garbage(Protocol):
     """Blobs that may be needed no more."""
@@ -163,12 +176,13 @@ class Garbage(Protocol):
 
 
 class Written(NamedTuple):
-    """An event to be written to the log, in the order of its number."""
+    """An event to be written to the log, in the order of its number; in which trace it was decided on."""
 
     number: int
     tenant: str
     subject: str
     event: Event
+    traceparent: str = ""
 
 
 class Outbox(Protocol):
@@ -179,6 +193,33 @@ class Outbox(Protocol):
 
     async def done(self, numbers: Sequence[int]) -> None:
         """They are in the log."""
+
+
+class Leftover(NamedTuple):
+    """A part in the log that no longer counts; `due_ms` and `again` tell this time from the other."""
+
+    tenant: str
+    document_id: str
+    version: int
+    part: int
+    due_ms: int
+    again: bool
+
+
+class Leftovers(Protocol):
+    """What stands in the log of documents and no longer counts: each part is taken back twice."""
+
+    async def forgotten(self, versions: Collection[tuple[str, int]]) -> None:
+        """The index has forgotten documents up to and including a version."""
+
+    async def late(self, parts: Collection[tuple[str, str, int, int]]) -> None:
+        """Parts (tenant, document, version, part) were written when they did not count any more."""
+
+    async def next(self, limit: int) -> list[Leftover]:
+        """Return the oldest to be taken back now."""
+
+    async def taken_back(self, leftovers: Sequence[Leftover]) -> None:
+        """The log has been told."""
 
 
 class Blobs(Protocol):
@@ -222,11 +263,14 @@ class Embedder(Protocol):
 class Publisher(Protocol):
     """Writes to the log; returns when the broker has acknowledged. Raises BrokerError."""
 
-    async def publish(self, tenant: str, events: AsyncIterator[DocumentChunked]) -> int:
-        """Write a document's parts; return how many."""
+    async def publish(self, tenant: str, parts: Sequence[DocumentChunked]) -> None:
+        """Write a document's parts."""
 
     async def send(self, written: Sequence[Written]) -> None:
         """Write events in order."""
+
+    async def take_back(self, leftovers: Sequence[Leftover]) -> None:
+        """Have the log forget parts."""
 
 
 class Found(NamedTuple):

@@ -29,6 +29,7 @@ from penstock.streaming.clock import BrokerClock
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.health import HealthServer
 from penstock.streaming.worker import read_settings, wait_for
+from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -92,8 +93,10 @@ class Bench:
         connection = Connection(settings.kafka, readiness, clock)
         embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
         tokenizer = TgiTokenizer(settings.backends[0].url)
-        tools = Tools(SandboxedParser(), tokenizer, embedder, LogPublisher(connection, clock))
+        publisher = LogPublisher(connection, clock, settings.instance)
+        tools = Tools(SandboxedParser(), tokenizer, embedder, publisher)
         owner = f"{settings.instance or NAME}-{uuid4().hex[:12]}"
+        watch_readiness(readiness)
         health = HealthServer(settings.health_host, settings.health_port, readiness)
         serving = asyncio.create_task(health.serve())
         connecting = asyncio.create_task(connection.run())

@@ -86,10 +86,14 @@ class Indexer:
             key = _key(received, event)
             if isinstance(event, DocumentDeleted):
                 await self._index.supersede(key, heads[key])
-                done = _indexed(event, part=0, chunks=0)
+                done = DocumentIndexed(
+                    document_id=event.document_id, version=event.version, part=0, chunks=0, deleted=True
+                )
             else:
                 chunks = await self._add(key, event, heads[key])
-                done = _indexed(event, part=event.part, chunks=chunks)
+                done = DocumentIndexed(
+                    document_id=event.document_id, version=event.version, part=event.part, chunks=chunks
+                )
             caused.append(Caused(received, Outgoing(DOCUMENTS_INDEXED, done)))
         await self._index.flush()
         return caused if self._announces else []
@@ -151,10 +155,6 @@ def _entry(event: DocumentChunked, chunk: Chunk, vector: Vector) -> Entry:
 
 def _key(received: Received[Event], event: DocumentChunked | DocumentDeleted) -> DocumentKey:
     return DocumentKey(received.envelope.tenant, event.document_id)
-
-
-def _indexed(event: DocumentChunked | DocumentDeleted, *, part: int, chunks: int) -> DocumentIndexed:
-    return DocumentIndexed(document_id=event.document_id, version=event.version, part=part, chunks=chunks)
 
 
 def _document_event(event: Event) -> DocumentChunked | DocumentDeleted:

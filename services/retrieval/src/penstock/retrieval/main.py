@@ -12,6 +12,7 @@ from penstock.clients.tei import TeiEmbedder
 from penstock.retrieval.adapters.edge_home import EdgeHome
 from penstock.retrieval.adapters.http import HttpServer, make_app
 from penstock.retrieval.adapters.server_home import ServerHome
+from penstock.retrieval.index_size import IndexSize
 from penstock.retrieval.ports import Home, IndexUnusable
 from penstock.retrieval.replica import DOCUMENTS, INDEX, Replica
 from penstock.retrieval.searching import CurrentIndex, Searcher
@@ -19,6 +20,8 @@ from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import SERVICE
 from penstock.streaming import worker
 from penstock.streaming.health import HealthServer
+from penstock.telemetry.meters import watch, watch_readiness
+from penstock.telemetry.metrics import INDEX_CHUNKS
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -58,6 +61,9 @@ async def _run(settings: Settings) -> None:
     current = CurrentIndex()
     searcher = Searcher(embedder, current)
     replica = Replica(settings, embedder, _home(settings), current, searcher, readiness, stop)
+    size = IndexSize(current)
+    watch_readiness(readiness)
+    watch(INDEX_CHUNKS, size.read)
     servers = (
         HealthServer(settings.health_host, settings.health_port, readiness),
         HttpServer(make_app(searcher, replica), settings.search_host, settings.search_port),
@@ -67,6 +73,7 @@ async def _run(settings: Settings) -> None:
             for server in servers:
                 tasks.create_task(server.serve())
             tasks.create_task(worker.wait_for(EMBEDDINGS, embedder.health, readiness, stop))
+            tasks.create_task(size.follow(stop))
             try:
                 await replica.run()
             finally:

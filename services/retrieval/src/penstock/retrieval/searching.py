@@ -41,6 +41,9 @@ class CurrentIndex:
         """Search this index from now on."""
         self._index = index
 
+    async def size(self) -> int:
+        return await self._current().size()
+
     async def is_empty(self, scope: Scope) -> bool:
         return await self._current().is_empty(scope)
 

@@ -14,6 +14,8 @@ NAMES = {
 }
 TENANT = String(256)
 ID = String(64)
+TRACEPARENT = String(64)
+"""The span in which a row came to be (W3C Trace Context), "" where there was none."""
 
 
 class Base(DeclarativeBase):
@@ -37,6 +39,7 @@ class FileRow(Base):
     digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger)
     ready: Mapped[bool] = mapped_column(Boolean)
+    traceparent: Mapped[str] = mapped_column(TRACEPARENT, server_default="")
 
 
 class StoreRow(Base):
@@ -112,6 +115,7 @@ class JobRow(Base):
     attempts: Mapped[int] = mapped_column(Integer)
     failures: Mapped[int] = mapped_column(Integer)
     parts: Mapped[int] = mapped_column(Integer)
+    traceparent: Mapped[str] = mapped_column(TRACEPARENT, server_default="")
 
 
 class IndexedRow(Base):
@@ -122,6 +126,24 @@ class IndexedRow(Base):
     document_id: Mapped[str] = mapped_column(ID, primary_key=True)
     version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     part: Mapped[int] = mapped_column(Integer, primary_key=True)
+
+
+class LogPartRow(Base):
+    """A part of a document's version that may stand in the log.
+
+    `due` is when the log is to be told that it no longer counts, Unix milliseconds; 0: it counts. `again` is
+    whether the log was told once.
+    """
+
+    __tablename__ = "log_parts"
+    __table_args__ = (Index(None, "due"),)
+
+    document_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    version: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    part: Mapped[int] = mapped_column(Integer, primary_key=True)
+    tenant: Mapped[str] = mapped_column(TENANT)
+    due: Mapped[int] = mapped_column(BigInteger)
+    again: Mapped[bool] = mapped_column(Boolean)
 
 
 class BatchRow(Base):
@@ -146,6 +168,7 @@ class OutboxRow(Base):
     subject: Mapped[str] = mapped_column(ID)
     type: Mapped[str] = mapped_column(String(128))
     body: Mapped[str] = mapped_column(Text)
+    traceparent: Mapped[str] = mapped_column(TRACEPARENT, server_default="")
 
 
 class GarbageRow(Base):

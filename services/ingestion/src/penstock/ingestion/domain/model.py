@@ -138,11 +138,18 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A document that a worker has claimed. `failures` counts the workers it ended and errors of ours."""
+    """A document that a worker has claimed. `failures` counts the workers it ended and errors of ours.
+
+    `queued_ms` is since when it waits; `traceparent` the span that queued it, `uploaded` the one in which its
+    file came.
+    """
 
     document: Document
     owner: str
     failures: int
+    queued_ms: int = 0
+    traceparent: str = ""
+    uploaded: str = ""
 
 
 class NotFound(Exception):

@@ -11,6 +11,7 @@ from penstock.ingestion.ports import (
     Files,
     Garbage,
     Jobs,
+    Leftovers,
     Outbox,
     Publisher,
     RecordsAway,
@@ -23,6 +24,7 @@ from penstock.streaming.ports import BrokerError
 from penstock.streaming.stage import Caused, Received
 
 RELAY_SECONDS = 0.1
+SWEEP_SECONDS = 1.0
 RING_SECONDS = 2.0
 CLEAN_SECONDS = 15.0
 UPLOAD_S = 3600
@@ -43,6 +45,21 @@ class Relay:
         while written := await self._outbox.next(_RELAYED):
             await self._publisher.send(written)
             await self._outbox.done([one.number for one in written])
+
+
+class Sweeper:
+    """Has the log forget what of documents no longer counts."""
+
+    def __init__(self, leftovers: Leftovers, publisher: Publisher) -> None:
+        self._leftovers = leftovers
+        self._publisher = publisher
+
+    async def once(self) -> None:
+        """Take back what is due."""
+        while leftovers := await self._leftovers.next(_RELAYED):
+            await self._publisher.take_back(leftovers)
+            await self._leftovers.taken_back(leftovers)
+            log.info("parts_taken_back", count=len(leftovers))
 
 
 class Waker:
@@ -90,13 +107,26 @@ class Cleaner:
 class Acknowledged:
     """Handles documents.indexed, in batches."""
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, leftovers: Leftovers) -> None:
         self._jobs = jobs
+        self._leftovers = leftovers
 
     async def note(self, batch: Sequence[Received[Event]]) -> list[Caused]:
-        """Note what is searchable. A part without chunks came too late: it says nothing."""
-        events = [received.event for received in batch if isinstance(received.event, DocumentIndexed)]
-        await self._jobs.indexed([(e.document_id, e.version, e.part) for e in events if e.chunks])
+        """Note what is searchable, and what stands in the log in vain.
+
+        The index says so, since it alone meets what a worker writes that has lost its lease, however late.
+        It has then seen a later version or a deletion, which it never unlearns: nothing that counts is lost.
+        """
+        events = [
+            (received.envelope.tenant, received.event)
+            for received in batch
+            if isinstance(received.event, DocumentIndexed)
+        ]
+        await self._jobs.indexed([(e.document_id, e.version, e.part) for _, e in events if e.chunks])
+        await self._leftovers.forgotten([(e.document_id, e.version) for _, e in events if not e.chunks])
+        await self._leftovers.late(
+            [(who, e.document_id, e.version, e.part) for who, e in events if not e.chunks and not e.deleted]
+        )
         return []
 
 

@@ -1,12 +1,14 @@
 """The work on one document: parse, chunk, embed, publish. Any step may be the last of this process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import msgspec
 import structlog
+from opentelemetry.trace import Span
 
 from penstock.ingestion.domain.chunking import Piece, chunk
 from penstock.ingestion.domain.chunks import Chunks, chunk_id, embedded_before, events, packed
@@ -22,6 +24,7 @@ from penstock.ingestion.domain.model import (
     file_blob,
 )
 from penstock.ingestion.domain.parsed import Parsed, ParseFailed
+from penstock.ingestion.handler.told import step, work_on
 from penstock.ingestion.ports import (
     BlobMissing,
     Blobs,
@@ -34,9 +37,12 @@ from penstock.ingestion.ports import (
     StorageAway,
     Tokenizer,
 )
-from penstock.messages.documents import Chunk, DocumentChunked, searchable_text
+from penstock.messages.documents import Chunk, searchable_text
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
+from penstock.telemetry import metrics, names
+from penstock.telemetry.meters import histogram
+from penstock.telemetry.spans import fail
 
 PIPELINE = "1"
 """Part of the key under which chunks are kept: another parser or cutter must not take over the old ones."""
@@ -75,6 +81,7 @@ class Worker:
         self._tools = tools
         self._pipeline = f"{PIPELINE} {model}"
         self._owner = owner
+        self._duration = histogram(metrics.WORK_DURATION)
 
     async def drain(self, stop: asyncio.Event) -> int:
         """Work on what there is until `stop` is set, and return how many documents that were.
@@ -97,30 +104,47 @@ class Worker:
         return count
 
     async def _work(self, job: Job) -> None:
-        """Bring a job to its end, or put it back."""
+        began = time.perf_counter()
+        with work_on(job) as span:
+            outcome = await self._try(job, span)
+            self._duration.record(time.perf_counter() - began, {names.PENSTOCK_OUTCOME: outcome})
+
+    async def _try(self, job: Job, span: Span) -> str:
+        """Bring a job to its end, or put it back; return which."""
         about = log.bind(document=job.document.id, file=job.document.file_id, attempt=job.document.attempt)
         try:
             if job.failures >= MAX_FAILURES:
                 message = f"Its worker ended, or met an error of ours, {job.failures} times. See the logs."
                 await self._jobs.fail(job, "server_error", message)
+                fail(span, "given_up")
                 about.error("document_given_up", failures=job.failures)
-                return
+                return "failed"
             await self._while_mine(job)
             about.info("document_published")
+            return "published"
         except LeaseLost:
+            fail(span, "lease_lost")
             about.info("document_left_to_another")
+            return "lost"
         except ParseFailed as failed:
+            fail(span, failed.code)
             await self._fail(job, _CODES[failed.code], failed.message)
             about.info("document_refused", code=failed.code)
+            return "refused"
         except PermanentError as error:
+            fail(span, error.code)
             await self._fail(job, "server_error", error.message)
             about.warning("document_failed", code=error.code)
+            return "failed"
         except _AWAY as error:
+            fail(span, type(error).__name__)
             about.warning("document_put_back", reason=str(error))
             await self._put_back(job, _backoff(job), fault=False)
-        except Exception:  # noqa: BLE001  # the last line of defence: one document must not stop all others
+        except Exception as error:  # noqa: BLE001  # the last line of defence: one must not stop all others
+            fail(span, type(error).__name__)
             about.exception("document_fault")
             await self._put_back(job, _backoff(job), fault=True)
+        return "put_back"
 
     async def _fail(self, job: Job, code: Code, message: str) -> None:
         try:
@@ -161,9 +185,10 @@ class Worker:
         if made is None:
             made = await self._made(job)
             await self._blobs.put(content_blob(content), msgspec.msgpack.encode(made))
-        await self._jobs.state(job, "indexing")
-        parts = await self._tools.publisher.publish(document.tenant, _each(events(made, document)))
-        await self._jobs.published(job, content, len(made.chunks), made.pages, parts)
+        parts = list(events(made, document))
+        await self._jobs.publishing(job, len(parts))
+        await self._tools.publisher.publish(document.tenant, parts)
+        await self._jobs.published(job, content, len(made.chunks), made.pages, len(parts))
 
     async def _kept(self, content: str) -> Chunks | None:
         """Return chunks that were made before, by an attempt that was cut off or for another document."""
@@ -179,7 +204,8 @@ class Worker:
         parsed = await self._parsed(document)
         chunking = document.chunking or AUTO
         borders = await self._tools.tokenizer.borders(parsed.text)
-        pieces = await asyncio.to_thread(chunk, parsed, borders, chunking.size, chunking.overlap)
+        with step("chunk"):
+            pieces = await asyncio.to_thread(chunk, parsed, borders, chunking.size, chunking.overlap)
         if not pieces:
             raise ParseFailed("empty_file", "The file has no text. Upload one that has.")
         await self._jobs.state(job, "embedding")
@@ -194,7 +220,8 @@ class Worker:
 
     async def _parsed(self, document: Document) -> Parsed:
         async with self._blobs.local(file_blob(document.tenant, document.digest)) as path:
-            return await self._tools.parser.parse(path, document.file_name)
+            with step("parse"):
+                return await self._tools.parser.parse(path, document.file_name)
 
     async def _vectors(self, document: Document, texts: Sequence[str]) -> Mapping[str, bytes]:
         """Embed the texts, but for those that an earlier version of the file had, too."""
@@ -234,8 +261,3 @@ def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
     rest = iter(texts)
     while batch := list(islice(rest, size)):
         yield batch
-
-
-async def _each(found: Iterator[DocumentChunked]) -> AsyncIterator[DocumentChunked]:
-    for event in found:
-        yield event

@@ -95,6 +95,11 @@ class EdgePoints:
             found, _ = self._shard.scroll(one)
         return bool(found)
 
+    async def size(self) -> int:
+        tenants = qdrant.Filter(must_not=[qdrant.IsEmptyCondition(points.TENANT)])
+        with _engine("size"):
+            return self._shard.count(qdrant.CountRequest(filter=tenants, exact=False))
+
     async def count(self, within: Json) -> int:
         with _engine("count"):
             return self._shard.count(qdrant.CountRequest(filter=_filter(within), exact=True))

@@ -16,6 +16,7 @@ from penstock.retrieval.domain.passages import Found
 from penstock.retrieval.domain.scope import scope_of
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.errors import HandlerError
+from penstock.telemetry.asgi import Traced
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_QUERIES = 4
@@ -60,7 +61,11 @@ class Reindexing(Protocol):
 
 def make_app(searcher: Searcher, reindexing: Reindexing) -> FastAPI:
     """Return the app: `/search`, `/reindex`, `/livez`."""
-    app = FastAPI(title="Penstock retrieval", openapi_url=None)
+    app = FastAPI(
+        title="Penstock retrieval",
+        openapi_url=None,
+        telemetry={"tracing": False, "logs": False},  # we have our own, and one is enough
+    )
 
     @app.post("/search")
     async def search(request: Request) -> Response:
@@ -101,7 +106,10 @@ class HttpServer(uvicorn.Server):
     """Serves an app and says on which port; leaves signals to the worker."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        super().__init__(uvicorn.Config(app, host, port, log_config=None, access_log=False, lifespan="off"))
+        traced = Traced(app)
+        super().__init__(
+            uvicorn.Config(traced, host, port, log_config=None, access_log=False, lifespan="off")
+        )
 
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)

@@ -50,6 +50,9 @@ class MemoryIndex:
     async def flush(self) -> None:
         self.flushes += 1
 
+    async def size(self) -> int:
+        return len(self._kept)
+
     async def is_empty(self, scope: Scope) -> bool:
         return not self._within(scope)
 

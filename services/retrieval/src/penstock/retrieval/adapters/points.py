@@ -72,6 +72,9 @@ class Points(Protocol):
     async def any(self, within: Json) -> bool:
         """Return whether there is a point within a filter; as fast for many as for one."""
 
+    async def size(self) -> int:
+        """Return how many points that belong to a tenant there are, as well as is known without counting."""
+
     async def count(self, within: Json) -> int:
         """Return how many points are within a filter."""
 

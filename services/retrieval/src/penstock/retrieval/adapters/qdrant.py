@@ -7,6 +7,7 @@ that repeating a write changes nothing. Both kinds of Qdrant get the same BM25 v
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from uuid import UUID, uuid5
 
 import msgspec
@@ -21,7 +22,10 @@ from penstock.retrieval.adapters.tenant_points import Fused, TenantPoints
 from penstock.retrieval.domain.documents import DocumentKey, Head
 from penstock.retrieval.domain.passages import Entry, Found, Vector
 from penstock.retrieval.domain.scope import Scope
+from penstock.telemetry.database import database_span
 
+COLLECTION = "passages"
+"""What traces call it; in this process it is a folder, on a server what the settings say."""
 LAYOUT = "2"
 """Changes with how points are kept: an index of another layout is made anew from the log."""
 
@@ -54,10 +58,15 @@ class QdrantIndex:
         return len(await self._points.retrieve(ids, with_payload=False)) == len(ids)
 
     async def add(self, key: DocumentKey, version: int, entries: Sequence[Entry]) -> None:
-        await self._points.upsert([self._point(key, version, entry) for entry in entries])
+        with _span("upsert"):
+            await self._points.upsert([self._point(key, version, entry) for entry in entries])
 
     async def flush(self) -> None:
-        await self._points.flush()
+        with _span("flush"):
+            await self._points.flush()
+
+    async def size(self) -> int:
+        return await self._points.size()
 
     async def is_empty(self, scope: Scope) -> bool:
         return await TenantPoints(self._points, scope).is_empty()
@@ -67,7 +76,9 @@ class QdrantIndex:
 
     async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
         words = _words(self._bm25.embed_query(text))
-        return [_found(each) for each in await TenantPoints(self._points, scope).search(words, vector, limit)]
+        with _span("search"):
+            fused = await TenantPoints(self._points, scope).search(words, vector, limit)
+        return [_found(each) for each in fused]
 
     def _point(self, key: DocumentKey, version: int, entry: Entry) -> Point:
         passage = entry.passage
@@ -85,6 +96,10 @@ class QdrantIndex:
             NUMBERS: numbers_of(entry.attributes),
         }
         return Point(_id(*key, version, entry.chunk_id), kept, entry.vector, _words(words))
+
+
+def _span(operation: str) -> AbstractContextManager[object]:
+    return database_span("qdrant", operation, collection=COLLECTION)
 
 
 def _found(fused: Fused) -> Found:

@@ -57,6 +57,11 @@ class ServerPoints:
             )
         return bool(found)
 
+    async def size(self) -> int:
+        tenants = _filter({"must_not": [{"is_empty": {"key": points.TENANT}}]})
+        async with asking("size"):
+            return (await self._client.count(self._collection, tenants, exact=False)).count
+
     async def count(self, within: Json) -> int:
         async with asking("count"):
             return (await self._client.count(self._collection, _filter(within), exact=True)).count

@@ -63,6 +63,7 @@ def create_app(service: Service) -> FastAPI:
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "logs": False},  # we have our own, and one is enough
         exception_handlers=dict.fromkeys(EXPECTED, on_error),
     )
     app.state.service = service

@@ -7,6 +7,7 @@ from penstock.ingestion.adapters.records.documents import SqlDocuments
 from penstock.ingestion.adapters.records.files import SqlFiles
 from penstock.ingestion.adapters.records.garbage import SqlGarbage
 from penstock.ingestion.adapters.records.jobs import SqlJobs
+from penstock.ingestion.adapters.records.log_parts import SqlLeftovers
 from penstock.ingestion.adapters.records.outbox import SqlOutbox
 from penstock.ingestion.adapters.records.stores import SqlStores
 
@@ -25,3 +26,4 @@ class Records:
         self.jobs = SqlJobs(self.database, now_ms)
         self.outbox = SqlOutbox(self.database)
         self.garbage = SqlGarbage(self.database)
+        self.leftovers = SqlLeftovers(self.database, now_ms)

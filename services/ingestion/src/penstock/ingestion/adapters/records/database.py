@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, event, inspect, make_url, text
@@ -10,9 +10,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from penstock.ingestion.ports import RecordsAway
+from penstock.telemetry.database import database_span
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
-VERSION = "0001"
+NAMESPACE = "documents"
+VERSION = "0003"
 """The newest of the migrations."""
 _READING = "penstock_reading"
 _BUSY_MS = 15_000
@@ -39,8 +41,9 @@ class Database:
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """One transaction. Raises RecordsAway."""
         try:
-            async with self._engine.begin() as connection:
-                yield connection
+            with self._span("write"):
+                async with self._engine.begin() as connection:
+                    yield connection
         except (SQLAlchemyError, OSError) as error:
             # The error's own text may show parameters of the statement, so only its class is passed on.
             raise RecordsAway(f"documents database: {type(error).__name__}") from error
@@ -49,12 +52,16 @@ class Database:
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """One transaction that changes nothing. Raises RecordsAway."""
         try:
-            async with self._engine.connect() as connection:
-                await connection.execution_options(**{_READING: True})
-                async with connection.begin():
-                    yield connection
+            with self._span("read"):
+                async with self._engine.connect() as connection:
+                    await connection.execution_options(**{_READING: True})
+                    async with connection.begin():
+                        yield connection
         except (SQLAlchemyError, OSError) as error:
             raise RecordsAway(f"documents database: {type(error).__name__}") from error
+
+    def _span(self, operation: str) -> AbstractContextManager[object]:
+        return database_span(self._engine.dialect.name, operation, namespace=NAMESPACE)
 
     async def close(self) -> None:
         """Close all connections."""

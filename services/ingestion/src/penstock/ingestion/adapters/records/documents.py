@@ -41,6 +41,7 @@ from penstock.ingestion.domain.model import (
     document_id,
 )
 from penstock.ingestion.ports import Attachment, Page
+from penstock.telemetry.spans import current_traceparent
 
 _SIBLINGS = 3
 
@@ -206,6 +207,7 @@ async def _queue(connection: AsyncConnection, document: Document, now: int) -> N
         "attempts": 0,
         "failures": 0,
         "parts": 0,
+        "traceparent": current_traceparent(),
     }
     await connection.execute(insert(JobRow).values(job))
     await note_state(connection, document)

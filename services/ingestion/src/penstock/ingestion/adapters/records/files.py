@@ -10,6 +10,7 @@ from penstock.ingestion.adapters.records.rows import FILE, file_of, paged
 from penstock.ingestion.adapters.tables import DocumentRow, FileRow
 from penstock.ingestion.domain.model import File, NotFound
 from penstock.ingestion.ports import Page
+from penstock.telemetry.spans import current_traceparent
 
 
 class SqlFiles:
@@ -28,6 +29,7 @@ class SqlFiles:
             "digest": file.digest,
             "created_at": file.created_at,
             "ready": False,
+            "traceparent": current_traceparent(),
         }
         async with self._database.writing() as connection:
             await connection.execute(insert(FileRow).values(row))

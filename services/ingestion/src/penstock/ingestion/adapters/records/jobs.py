@@ -10,10 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.ingestion.adapters.records.database import Database
 from penstock.ingestion.adapters.records.garbage import CONTENT, discard
+from penstock.ingestion.adapters.records.log_parts import note_published, note_replaced
 from penstock.ingestion.adapters.records.outbox import note_deleted, note_state
 from penstock.ingestion.adapters.records.rows import document_of
-from penstock.ingestion.adapters.tables import DocumentRow, IndexedRow, JobRow
+from penstock.ingestion.adapters.tables import DocumentRow, FileRow, IndexedRow, JobRow
 from penstock.ingestion.domain.model import Code, Document, Job, LeaseLost
+from penstock.ingestion.ports import Census
 from penstock.messages.documents import DocumentState
 
 LEASE_MS = 10_000
@@ -56,12 +58,24 @@ class SqlJobs:
                 )
             )
             await _change(connection, document, attempt=attempt, version=document.version)
-        return Job(document, owner, failures)
+            upload = select(FileRow.traceparent).where(FileRow.id == document.file_id)
+            uploaded = (await connection.execute(upload)).scalar_one_or_none() or ""
+        return Job(document, owner, failures, row.queued_at, row.traceparent, uploaded)
 
     async def waiting(self) -> bool:
         query = _free(self._now_ms()).limit(1)
         async with self._database.reading() as connection:
             return (await connection.execute(query)).first() is not None
+
+    async def census(self) -> Census:
+        query = (
+            select(DocumentRow.state, func.count(), func.min(JobRow.queued_at))
+            .join(JobRow, JobRow.document_id == DocumentRow.id)
+            .group_by(DocumentRow.state)
+        )
+        async with self._database.reading() as connection:
+            rows = (await connection.execute(query)).all()
+        return Census({state: count for state, count, _ in rows}, min((ms for *_, ms in rows), default=None))
 
     async def beat(self, job: Job) -> None:
         async with self._database.writing() as connection:
@@ -72,6 +86,12 @@ class SqlJobs:
             await self._hold(connection, job, lease_until=self._now_ms() + LEASE_MS)
             await _tell(connection, replace(job.document, state=state))
 
+    async def publishing(self, job: Job, parts: int) -> None:
+        async with self._database.writing() as connection:
+            await self._hold(connection, job, lease_until=self._now_ms() + LEASE_MS)
+            await note_published(connection, job.document, parts)
+            await _tell(connection, replace(job.document, state="indexing"))
+
     async def published(self, job: Job, content: str, chunks: int, pages: int, parts: int) -> None:
         now = self._now_ms()
         wait = min(_LONGEST_WAIT_MS, INDEX_WAIT_MS << min(10, job.document.attempt - 1))
@@ -81,7 +101,7 @@ class SqlJobs:
             await _tell(connection, document)
             if job.document.content != content:
                 await discard(connection, CONTENT, document.tenant, job.document.content)
-            await _complete(connection, document, parts)
+            await _complete(connection, document, parts, now)
 
     async def put_back(self, job: Job, seconds: float, *, fault: bool) -> None:
         not_before = self._now_ms() + round(seconds * 1000)
@@ -118,7 +138,8 @@ class SqlJobs:
                 ]
                 await connection.execute(dialect.insert(IndexedRow).values(values).on_conflict_do_nothing())
                 if row.parts:
-                    await _complete(connection, await _document(connection, row.document_id), row.parts)
+                    document = await _document(connection, row.document_id)
+                    await _complete(connection, document, row.parts, self._now_ms())
 
     async def _hold(self, connection: AsyncConnection, job: Job, **values: Any) -> None:
         """Change the job if it is still this owner's, of this version. Raises LeaseLost."""
@@ -161,7 +182,7 @@ async def _change(connection: AsyncConnection, document: Document, **values: Any
     await connection.execute(update(DocumentRow).where(DocumentRow.id == document.id).values(values))
 
 
-async def _complete(connection: AsyncConnection, document: Document, parts: int) -> None:
+async def _complete(connection: AsyncConnection, document: Document, parts: int, now_ms: int) -> None:
     """End the job if all its parts are indexed."""
     query = select(func.count()).where(
         IndexedRow.document_id == document.id, IndexedRow.version == document.version
@@ -170,4 +191,5 @@ async def _complete(connection: AsyncConnection, document: Document, parts: int)
         return
     await connection.execute(delete(JobRow).where(JobRow.document_id == document.id))
     await connection.execute(delete(IndexedRow).where(IndexedRow.document_id == document.id))
+    await note_replaced(connection, document, now_ms)
     await _tell(connection, replace(document, state="completed", code="", message=""))

@@ -12,6 +12,7 @@ from penstock.ingestion.ports import Written
 from penstock.messages import codec
 from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.event import Event
+from penstock.telemetry.spans import current_traceparent
 
 
 class SqlOutbox:
@@ -25,7 +26,13 @@ class SqlOutbox:
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            Written(row.number, row.tenant, row.subject, codec.decode(row.type, row.body.encode()))
+            Written(
+                row.number,
+                row.tenant,
+                row.subject,
+                codec.decode(row.type, row.body.encode()),
+                row.traceparent,
+            )
             for row in rows
         ]
 
@@ -37,7 +44,13 @@ class SqlOutbox:
 async def note(connection: AsyncConnection, tenant: str, subject: str, events: Sequence[Event]) -> None:
     """Have events written to the log if this transaction holds."""
     rows = [
-        {"tenant": tenant, "subject": subject, "type": event.TYPE, "body": codec.encode(event).decode()}
+        {
+            "tenant": tenant,
+            "subject": subject,
+            "type": event.TYPE,
+            "body": codec.encode(event).decode(),
+            "traceparent": current_traceparent(),
+        }
         for event in events
     ]
     await connection.execute(insert(OutboxRow), rows)

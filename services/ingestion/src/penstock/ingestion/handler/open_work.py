@@ -1,0 +1,37 @@
+"""How much work is open, looked up now and then for the metrics."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from penstock.ingestion.ports import Census, Jobs
+from penstock.telemetry import metrics, names
+from penstock.telemetry.meters import Attributes, Read
+from penstock.telemetry.metric import Metric
+
+COUNT_SECONDS = 5.0
+_STATES = ("queued", "parsing", "embedding", "indexing")
+
+
+class OpenWork:
+    """`now_ms` gives Unix milliseconds."""
+
+    def __init__(self, jobs: Jobs, now_ms: Callable[[], int]) -> None:
+        self._jobs = jobs
+        self._now_ms = now_ms
+        self._census = Census({}, None)
+
+    async def once(self) -> None:
+        """Look it up. Raises RecordsAway."""
+        self._census = await self._jobs.census()
+
+    def reads(self) -> Mapping[Metric, Read]:
+        """Return what the metrics are to be told."""
+        return {metrics.JOBS: self._by_state, metrics.OLDEST_JOB: lambda: [(self._oldest_s(), {})]}
+
+    def _by_state(self) -> Iterator[tuple[float, Attributes]]:
+        states = self._census.states
+        for state in dict.fromkeys((*_STATES, *states)):
+            yield states.get(state, 0), {names.PENSTOCK_STATE: state}
+
+    def _oldest_s(self) -> float:
+        oldest_ms = self._census.oldest_ms
+        return 0.0 if oldest_ms is None else max(0, self._now_ms() - oldest_ms) / 1000
