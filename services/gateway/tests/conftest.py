@@ -3,14 +3,19 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import httpx2
 import pytest
+from sqlalchemy import make_url
+from sqlalchemy import text as sql
+from sqlalchemy.ext.asyncio import create_async_engine
 
+from penstock.gateway.domain import keys
 from penstock.gateway.runtime import Gateway, listen
 from penstock.gateway.settings import Settings
 from penstock.messages.chat import AnswerCompleted, AnswerStarted, AnswerText, Citation, Usage
@@ -21,6 +26,9 @@ from penstock.streaming import records
 from penstock.streaming.adapters.memory import MemoryBroker, MemoryReader
 from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record, Start
 from penstock.streaming.stage import Received
+from penstock.telemetry.http import Transport
+from services.gateway.tests.upstream import Upstream
+from services.ingestion.tests.servers import POSTGRES, running_postgres
 
 MODEL = "tiny/model"
 
@@ -97,6 +105,12 @@ class Stand:
     @property
     def key(self) -> str:
         return (self.settings.state / "api-key").read_text().strip()
+
+    async def new_key(self, tenant: str, *, operator: bool = False) -> str:
+        """Register one more key."""
+        key = keys.new_key()
+        await self.gateway.accounts.register(tenant, keys.record_of(key), operator=operator)
+        return key
 
     @property
     def auth(self) -> dict[str, str]:
@@ -250,7 +264,9 @@ async def start_stand(tmp_path: Path) -> AsyncIterator[StartStand]:
         async def start(source: MemoryLog | None = None, ready: bool = True, **settings: Any) -> Stand:
             values = {"state": tmp_path, "gateway_port": 0, "models": [MODEL], "drain_s": 0.2, **settings}
             client = await stack.enter_async_context(
-                httpx2.AsyncClient(trust_env=False, limits=httpx2.Limits(max_connections=None))
+                httpx2.AsyncClient(
+                    transport=Transport(limits=httpx2.Limits(max_connections=None)), trust_env=False
+                )
             )
             stand = Stand(Settings(**values), source or MemoryLog(), client)
             running = asyncio.create_task(
@@ -281,6 +297,37 @@ async def pair(start_stand: StartStand) -> tuple[Stand, Stand]:
 async def stand(start_stand: StartStand) -> Stand:
     """A gateway that is ready."""
     return await start_stand()
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[Upstream]:
+    upstream = Upstream()
+    running = asyncio.create_task(upstream.server.serve([upstream.listener]))
+    while not upstream.server.started:  # noqa: ASYNC110  # nobody tells when it has
+        await asyncio.sleep(0.005)
+    yield upstream
+    upstream.server.should_exit = upstream.server.force_exit = True
+    await running
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: its URL without a database."""
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database, SQLite's, and PostgreSQL's where the machine has it."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/accounts.db"
+    url, name = make_url(request.getfixturevalue("postgres")), f"d{uuid4().hex}"
+    engine = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
+    async with engine.connect() as connection:
+        await connection.execute(sql(f"CREATE DATABASE {name}"))
+    await engine.dispose()
+    return url.set(database=name).render_as_string(hide_password=False)
 
 
 @pytest.fixture(scope="session")

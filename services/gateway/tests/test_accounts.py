@@ -7,16 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
 
 from penstock.gateway.access import Access, FirstKey, provide_first_key
-from penstock.gateway.adapters.accounts import MIGRATIONS, VERSION, SqlAccounts, migrate
+from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.keyfile import KeyFile
-from penstock.gateway.adapters.tables import Base
 from penstock.gateway.domain import keys
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.ports import Accounts, AccountsAway, UnusableKey
 
 
@@ -43,7 +39,7 @@ async def test_first_start_makes_a_key(accounts: Accounts, store: KeyFile, tmp_p
     assert store.path.read_text() == f"{key}\n"
     assert stat.S_IMODE(store.path.stat().st_mode) == 0o600
     assert [path.name for path in store.path.parent.iterdir()] == ["api-key"]
-    assert await accounts.tenant_of(digest(key)) == "default"
+    assert await accounts.caller_of(digest(key)) == Caller("default", True, key[:10])
     database = b"".join(path.read_bytes() for path in (tmp_path / "deep" / "er").iterdir())
     assert key.encode() not in database
     assert digest(key).encode() in database
@@ -55,7 +51,7 @@ async def test_a_new_database_takes_the_key_of_the_file(accounts: Accounts, stor
     key = keys.new_key()
     store.keep(key)
     assert await provide_first_key(accounts, store) == (FirstKey.REGISTERED, key)
-    assert await accounts.tenant_of(digest(key)) == "default"
+    assert await accounts.caller_of(digest(key)) == Caller("default", True, key[:10])
 
 
 async def test_a_lost_file_gets_a_new_key(accounts: Accounts, store: KeyFile) -> None:
@@ -64,17 +60,17 @@ async def test_a_lost_file_gets_a_new_key(accounts: Accounts, store: KeyFile) ->
     outcome, new = await provide_first_key(accounts, store)
     assert outcome is FirstKey.MADE
     assert new != old
-    assert await accounts.tenant_of(digest(new)) == "default"
-    assert await accounts.tenant_of(digest(old)) == "default"
+    assert await accounts.caller_of(digest(new)) == Caller("default", True, new[:10])
+    assert await accounts.caller_of(digest(old)) == Caller("default", True, old[:10])
 
 
 async def test_a_revoked_key_stays_revoked(accounts: Accounts, store: KeyFile) -> None:
     _, key = await provide_first_key(accounts, store)
     assert await accounts.revoke(digest(key))
     assert not await accounts.revoke(digest(key))
-    assert await accounts.tenant_of(digest(key)) is None
+    assert await accounts.caller_of(digest(key)) is None
     assert await provide_first_key(accounts, store) == (FirstKey.KNOWN, key)
-    assert await accounts.tenant_of(digest(key)) is None
+    assert await accounts.caller_of(digest(key)) is None
 
 
 async def test_of_two_starts_at_once_one_makes_the_key(
@@ -110,16 +106,16 @@ async def test_keys_are_remembered_for_a_short_time(accounts: Accounts) -> None:
     access = Access(accounts, lambda: now, ttl_s=10)
     key, stranger = keys.new_key(), keys.new_key()
     await accounts.register("acme", keys.record_of(key))
-    assert await access.tenant_of(key) == "acme"
-    assert await access.tenant_of(stranger) is None
+    assert await access.caller_of(key) == Caller("acme", False, key[:10])
+    assert await access.caller_of(stranger) is None
     await accounts.revoke(digest(key))
-    await accounts.register("late", keys.record_of(stranger))
+    await accounts.register("late", keys.record_of(stranger), operator=True)
     now = 9.9
-    assert await access.tenant_of(key) == "acme"
-    assert await access.tenant_of(stranger) is None
+    assert await access.caller_of(key) == Caller("acme", False, key[:10])
+    assert await access.caller_of(stranger) is None
     now = 10.1
-    assert await access.tenant_of(key) is None
-    assert await access.tenant_of(stranger) == "late"
+    assert await access.caller_of(key) is None
+    assert await access.caller_of(stranger) == Caller("late", True, stranger[:10])
 
 
 async def test_guessing_evicts_no_real_key() -> None:
@@ -127,18 +123,18 @@ async def test_guessing_evicts_no_real_key() -> None:
         asked = 0
         real = digest("psk-" + "a" * 43)
 
-        async def tenant_of(self, wanted: str) -> str | None:
+        async def caller_of(self, wanted: str) -> Caller | None:
             self.asked += 1
-            return "acme" if wanted == self.real else None
+            return Caller("acme") if wanted == self.real else None
 
     counting: Any = Counting()
     access = Access(counting, lambda: 0.0, size=2)
-    assert await access.tenant_of("psk-" + "a" * 43) == "acme"
+    assert await access.caller_of("psk-" + "a" * 43) == Caller("acme")
     for _ in range(5):
-        assert await access.tenant_of(keys.new_key()) is None
+        assert await access.caller_of(keys.new_key()) is None
     asked = counting.asked
-    assert await access.tenant_of("psk-" + "a" * 43) == "acme"
-    assert await access.tenant_of("not even a key") is None
+    assert await access.caller_of("psk-" + "a" * 43) == Caller("acme")
+    assert await access.caller_of("not even a key") is None
     assert counting.asked == asked
 
 
@@ -152,17 +148,6 @@ async def test_a_database_that_is_away_is_said_to_be(tmp_path: Path) -> None:
         await away.register("acme", keys.record_of(key))
     assert digest(key) not in str(raised.value)
     await away.close()
-
-
-def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
-    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
-    engine = create_engine(f"sqlite:///{tmp_path}/accounts.db")
-    with engine.begin() as connection:
-        migrate(connection)
-    with engine.begin() as connection:
-        migrate(connection)
-        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
-    engine.dispose()
 
 
 async def test_a_database_of_a_later_version_is_refused(accounts: Any, tmp_path: Path) -> None:

@@ -1,108 +1,23 @@
 """Files and vector stores: passed on to a real server behind the gateway, in streams, as one tenant."""
 
 import asyncio
-import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import uvicorn
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Send
 
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.main import openapi
+from services.gateway.tests.upstream import Seen, Upstream, body, echo, start
 
 MIB = 1 << 20
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
-Answer = Callable[["Seen", Receive, Send], Awaitable[None]]
-
-
-class Seen:
-    """One request as the server behind the gateway got it; `ended` says how its body ended."""
-
-    def __init__(self, scope: Scope) -> None:
-        self.method: str = scope["method"]
-        self.target: bytes = scope["raw_path"] + (
-            b"?" + scope["query_string"] if scope["query_string"] else b""
-        )
-        self.headers: list[tuple[str, str]] = [(k.decode(), v.decode("latin-1")) for k, v in scope["headers"]]
-        self.pieces: list[bytes] = []
-        self.ended: str | None = None
-
-    @property
-    def body(self) -> bytes:
-        return b"".join(self.pieces)
-
-    def all_of(self, name: str) -> list[str]:
-        return [value for key, value in self.headers if key == name]
-
-    async def read(self, receive: Receive) -> None:
-        """Read the body to its end."""
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                self.ended = "broken off"
-                return
-            self.pieces.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        self.ended = "whole"
-
-
-def start(status: int = 200, **headers: str) -> Message:
-    pairs = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": status, "headers": pairs}
-
-
-def body(content: bytes, more: bool = False) -> Message:
-    return {"type": "http.response.body", "body": content, "more_body": more}
-
-
-async def echo(seen: Seen, receive: Receive, send: Send) -> None:
-    await seen.read(receive)
-    await send(start(content_type="application/json"))
-    await send(body(json.dumps({"size": len(seen.body)}).encode()))
-
-
-class Upstream:
-    """A real server on a loopback port that notes what it gets and answers as told."""
-
-    def __init__(self) -> None:
-        self.seen: list[Seen] = []
-        self.answer: Answer = echo
-        self.listener = socket.socket()
-        self.listener.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.server = uvicorn.Server(
-            uvicorn.Config(
-                self._app, interface="asgi3", lifespan="off", log_config=None, timeout_graceful_shutdown=1
-            )
-        )
-
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        seen = Seen(scope)
-        self.seen.append(seen)
-        await self.answer(seen, receive, send)
-
-    def kill(self) -> None:
-        """Cut all connections at once, as the kernel does for a process that is killed."""
-        for connection in list(self.server.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
-
-
-@pytest.fixture
-async def upstream() -> AsyncIterator[Upstream]:
-    upstream = Upstream()
-    running = asyncio.create_task(upstream.server.serve([upstream.listener]))
-    while not upstream.server.started:  # noqa: ASYNC110  # nobody tells when it has
-        await asyncio.sleep(0.005)
-    yield upstream
-    upstream.server.should_exit = upstream.server.force_exit = True
-    await running
 
 
 @pytest.fixture
@@ -217,38 +132,43 @@ async def test_a_header_sent_twice_spoofs_nothing(front: Any, upstream: Upstream
     writer.close()
 
 
-async def test_every_request_has_one_span(start_stand: Any, upstream: Upstream, monkeypatch: Any) -> None:
+async def test_a_request_and_what_it_asks_of_others_have_a_span_each(
+    start_stand: Any, upstream: Upstream, monkeypatch: Any
+) -> None:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     front = await start_stand(ingestion=upstream.url, max_upload_bytes=10)
     await call(front, "GET", "/v1/files/file-1", {"traceparent": TRACE})
     await call(front, "POST", "/v1/files", content=b"x" * 11)
-    read, refused = exporter.get_finished_spans()
+    spans = {span.name: span for span in exporter.get_finished_spans() if span.name.startswith(("G", "P"))}
+    read, asked, refused = (spans[name] for name in ("GET /v1/files/{file_id}", "GET", "POST /v1/files"))
     assert (read.name, read.kind) == ("GET /v1/files/{file_id}", trace.SpanKind.SERVER)
     assert read.attributes is not None
     assert read.attributes["http.response.status_code"] == 200
     assert read.attributes["penstock.tenant"] == "default"
+    assert "url.query" not in read.attributes
+    assert (asked.kind, asked.parent) == (trace.SpanKind.CLIENT, read.context)
     assert read.parent is not None
     assert (read.context.trace_id, read.parent.span_id) == (int("ab" * 16, 16), int("cd" * 8, 16))
-    assert upstream.seen[0].all_of("traceparent") == [f"00-{'ab' * 16}-{read.context.span_id:016x}-01"]
+    assert upstream.seen[0].all_of("traceparent") == [f"00-{'ab' * 16}-{asked.context.span_id:016x}-01"]
     assert refused.attributes is not None
     assert refused.attributes["http.response.status_code"] == 413
     assert refused.status.is_ok or refused.status.is_unset
 
 
 async def test_another_key_is_another_tenant(front: Any, upstream: Upstream, monkeypatch: Any) -> None:
-    async def other(_key: str) -> str:
-        return "other"
+    async def other(_key: str) -> Caller:
+        return Caller("other")
 
-    monkeypatch.setattr(front.gateway.service.access, "tenant_of", other)
+    monkeypatch.setattr(front.gateway.service.access, "caller_of", other)
     await call(front, "GET", "/v1/files", {"x-penstock-tenant": "default"})
     assert upstream.seen[0].all_of("x-penstock-tenant") == ["other"]
 
-    async def odd(_key: str) -> str:
-        return "ünï"
+    async def odd(_key: str) -> Caller:
+        return Caller("ünï")
 
-    monkeypatch.setattr(front.gateway.service.access, "tenant_of", odd)
+    monkeypatch.setattr(front.gateway.service.access, "caller_of", odd)
     assert code(await call(front, "GET", "/v1/files")) == (500, "unusable_tenant")
 
 

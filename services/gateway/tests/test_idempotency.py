@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,11 @@ import pytest
 
 from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
+from penstock.gateway.domain.accept import parse, question_of
+from penstock.gateway.domain.asked import fingerprint
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.ports import Claim
-from penstock.messages import ids
+from penstock.messages import codec, ids
 from penstock.messages.chat import AnswerStarted, AnswerText, ClientJoined, RequestFailed
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.ports import BrokerError, RecordTooLarge
@@ -88,14 +92,36 @@ async def test_keys_belong_to_their_tenant(stand: Any, monkeypatch: Any) -> None
     first = await stand.answer("mine")
     await asking
 
-    async def other_tenant(_key: str) -> str:
-        return "other"
+    async def other_tenant(_key: str) -> Caller:
+        return Caller("other")
 
-    monkeypatch.setattr(stand.gateway.service.access, "tenant_of", other_tenant)
+    monkeypatch.setattr(stand.gateway.service.access, "caller_of", other_tenant)
     asking = asyncio.create_task(stand.ask(headers=keyed()))
     second = await stand.answer("theirs")
     assert (await asking).json()["choices"][0]["message"]["content"] == "theirs"
     assert first.subject != second.subject
+
+
+async def test_another_key_of_the_tenant_joins(stand: Any) -> None:
+    asking = asyncio.create_task(stand.ask(headers=keyed()))
+    received = await stand.question()
+    assert received.event.api_key == stand.key[:10]
+    other = {"authorization": f"Bearer {await stand.new_key('default')}"}
+    joining = asyncio.create_task(stand.ask(headers=keyed(**other)))
+    await stand.say(received.envelope, *_events("once"))
+    first, second = await asking, await joining
+    assert (first.status_code, first.content) == (200, second.content)
+    assert questions(stand) == 1
+
+
+def test_who_asks_is_no_part_of_the_fingerprint() -> None:
+    body = (
+        b'{"model": "m", "messages": [{"role": "user", "content": "hi"}], "temperature": 0.5, "stop": ["a"]}'
+    )
+    question = question_of(parse(body), "psk-abcdef")
+    # As an installation has it that came from a release in which the log did not say whose key it was.
+    before = codec.encode(question).replace(b',"api_key":"psk-abcdef"', b"")
+    assert fingerprint(question) == sha256(before).hexdigest()
 
 
 async def test_a_failed_request_stays_the_same_request(stand: Any) -> None:
@@ -218,9 +244,6 @@ async def test_of_many_claims_one_wins(table: Any) -> None:
 
 
 async def _leave_row(stand: Any, request_id: str) -> None:
-    from penstock.gateway.domain.accept import parse, question_of
-    from penstock.gateway.domain.asked import fingerprint
-
     body = b'{"model": "tiny/model", "messages": [{"role": "user", "content": "What is a penstock?"}]}'
     claim = Claim(request_id, fingerprint(question_of(parse(body))))
     await stand.gateway.keys.claim("default", "k", claim)

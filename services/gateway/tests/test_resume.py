@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from penstock.gateway.domain.caller import Caller
 from penstock.messages import ids
 from penstock.messages.chat import (
     AnswerStarted,
@@ -164,11 +165,11 @@ async def test_unknown_and_foreign_ids_look_the_same(pair: Any, kit: Any, monkey
             response = await second.get(request_id, rest, method=method)
             answers.append((response.status_code, response.content))
 
-    async def other_tenant(_key: str) -> str:
-        return "other"
+    async def other_tenant(_key: str) -> Caller:
+        return Caller("other")
 
     for gateway in pair:
-        monkeypatch.setattr(gateway.gateway.service.access, "tenant_of", other_tenant)
+        monkeypatch.setattr(gateway.gateway.service.access, "caller_of", other_tenant)
         for method, rest in (("GET", ""), ("GET", "/stream"), ("POST", "/cancel")):
             response = await gateway.get(cause.subject, rest, method=method)
             answers.append((response.status_code, response.content))

@@ -1,56 +1,32 @@
-"""Who may call: API keys, looked up once and remembered for a short time, and the first key of all."""
+"""Who may call: API keys, and the first key of all."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum
-from typing import TypeVar
 
 import structlog
 
+from penstock.gateway.callers import Callers
 from penstock.gateway.domain import keys
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.ports import Accounts, AccountsAway, KeyStore, UnusableKey
 from penstock.telemetry.readiness import Readiness
 
 DEFAULT_TENANT = "default"
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Finds the tenant of a key.
-
-    An answer, "nobody" as well, is remembered for `ttl_s` seconds: so long may a revoked key still work.
-    At most `size` of each are remembered; wrong keys have a list of their own, so that guessing evicts none.
-    """
+    """Finds the caller of a key; a revoked one may still work for `ttl_s` seconds."""
 
     def __init__(
         self, accounts: Accounts, now: Callable[[], float], ttl_s: float = 10, size: int = 4096
     ) -> None:
-        self._accounts = accounts
-        self._now = now
-        self._ttl_s = ttl_s
-        self._size = size
-        self._tenants: OrderedDict[str, tuple[float, str]] = OrderedDict()
-        self._nobody: OrderedDict[str, tuple[float, None]] = OrderedDict()
+        self._callers = Callers(accounts.caller_of, now, ttl_s, size)
 
-    async def tenant_of(self, key: str) -> str | None:
+    async def caller_of(self, key: str) -> Caller | None:
         """Return whose key this is, None if nobody's. Raises AccountsAway."""
-        if not keys.looks_like_key(key):
-            return None
-        digest = keys.digest_of(key)
-        now = self._now()
-        known = self._tenants.get(digest) or self._nobody.get(digest)
-        if known is not None and known[0] > now:
-            return known[1]
-        tenant = await self._accounts.tenant_of(digest)
-        if tenant is None:
-            self._tenants.pop(digest, None)
-            _remember(self._nobody, digest, (now + self._ttl_s, None), self._size)
-        else:
-            self._nobody.pop(digest, None)
-            _remember(self._tenants, digest, (now + self._ttl_s, tenant), self._size)
-        return tenant
+        return await self._callers.find(keys.digest_of(key)) if keys.looks_like_key(key) else None
 
 
 class FirstKey(Enum):
@@ -62,7 +38,7 @@ class FirstKey(Enum):
 
 
 async def provide_first_key(accounts: Accounts, store: KeyStore) -> tuple[FirstKey, str]:
-    """See to it that the store holds a key and that the accounts know it; return it.
+    """See to it that the store holds a key and that the accounts know it, as an operator's; return it.
 
     A store that lost its key gets a new one; a database that is new takes the store's. A key that was
     revoked stays so: delete it from the store to get another. Raises AccountsAway, UnusableKey.
@@ -72,11 +48,11 @@ async def provide_first_key(accounts: Accounts, store: KeyStore) -> tuple[FirstK
         record = keys.record_of(kept)
         if await accounts.is_registered(record.digest):
             return FirstKey.KNOWN, kept
-        await accounts.register(DEFAULT_TENANT, record)
+        await accounts.register(DEFAULT_TENANT, record, operator=True)
         return FirstKey.REGISTERED, kept
     made = keys.new_key()
     kept = store.keep(made)
-    await accounts.register(DEFAULT_TENANT, keys.record_of(kept))
+    await accounts.register(DEFAULT_TENANT, keys.record_of(kept), operator=True)
     return (FirstKey.MADE if kept == made else FirstKey.REGISTERED), kept
 
 
@@ -102,12 +78,3 @@ async def prepare(
             announce(key)
         readiness.ready("accounts")
         return
-
-
-def _remember(
-    cache: "OrderedDict[str, tuple[float, T]]", digest: str, entry: "tuple[float, T]", size: int
-) -> None:
-    cache[digest] = entry
-    cache.move_to_end(digest)
-    while len(cache) > size:
-        cache.popitem(last=False)

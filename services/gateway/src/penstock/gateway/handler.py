@@ -19,7 +19,8 @@ from penstock.messages.envelope import Envelope, derived_id
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming import records
 from penstock.streaming.ports import BrokerError, Producer, RecordTooLarge
-from penstock.streaming.tracing import Spans, fail, traceparent
+from penstock.streaming.tracing import Spans, tell_place
+from penstock.telemetry.spans import fail, traceparent, within
 
 SOURCE = "/penstock/gateway"
 _NEW_MS = 30_000
@@ -107,12 +108,12 @@ class Exchange:
         if producer is None:
             raise errors.not_ready(["kafka: not connected"])
         envelope = self._envelope(request_id, tenant)
-        span = self._spans.send(CHAT_REQUESTS.name, envelope, parent)
+        span = self._spans.send(CHAT_REQUESTS.name, envelope, within(parent))
         envelope = msgspec.structs.replace(envelope, traceparent=traceparent(span))
         try:
             async with asyncio.timeout(self._limits.ack_s):
                 await producer.room()
-                await records.send(producer, CHAT_REQUESTS, envelope, question)
+                tell_place(span, await records.send(producer, CHAT_REQUESTS, envelope, question))
         except (BrokerError, TimeoutError) as error:
             fail(span, type(error).__name__)
             log.warning("question_not_written", request_id=request_id, reason=str(error) or "no answer")

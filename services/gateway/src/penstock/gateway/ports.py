@@ -2,6 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.domain.keys import KeyRecord
 from penstock.streaming.ports import Producer, Reader
 
@@ -16,13 +17,13 @@ class Accounts(Protocol):
     async def open(self) -> None:
         """Connect, and bring the tables to this version. Raises AccountsAway."""
 
-    async def tenant_of(self, digest: str) -> str | None:
-        """Return the tenant of a key that is registered and not revoked. Raises AccountsAway."""
+    async def caller_of(self, digest: str) -> Caller | None:
+        """Return whose key this is, if it is registered and not revoked. Raises AccountsAway."""
 
     async def is_registered(self, digest: str) -> bool:
         """Return whether a key was ever registered, revoked or not. Raises AccountsAway."""
 
-    async def register(self, tenant: str, key: KeyRecord) -> None:
+    async def register(self, tenant: str, key: KeyRecord, *, operator: bool = False) -> None:
         """Add a key, and its tenant if new; a key that is there stays as it is. Raises AccountsAway."""
 
     async def revoke(self, digest: str) -> bool:
@@ -30,6 +31,22 @@ class Accounts(Protocol):
 
     async def close(self) -> None:
         """Give connections back."""
+
+
+class SessionStore(Protocol):
+    """Sessions of the console, each of one key, by their tokens' digests. All raise AccountsAway."""
+
+    async def add(self, key_digest: str, digest: str) -> bool:
+        """Add a session of a key; False if the key is not registered, or revoked."""
+
+    async def caller_of(self, digest: str) -> Caller | None:
+        """Return whose session this is, if it has not expired and its key is not revoked."""
+
+    async def remove(self, digest: str) -> None:
+        """Forget a session, if it is there."""
+
+    async def forget_old(self) -> int:
+        """Forget sessions that have expired; return how many there were."""
 
 
 class Claim(NamedTuple):

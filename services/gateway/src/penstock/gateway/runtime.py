@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from math import ceil
 
 import httpx2
@@ -18,12 +19,14 @@ from penstock.gateway.access import Access, prepare
 from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.http.app import create_app
 from penstock.gateway.adapters.http.edge import Edge
+from penstock.gateway.adapters.http.measures import Measured
 from penstock.gateway.adapters.http.service import HttpLimits, Service
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
-from penstock.gateway.adapters.ingestion import Ingestion
 from penstock.gateway.adapters.keyfile import KeyFile
 from penstock.gateway.adapters.log import KafkaLog
+from penstock.gateway.adapters.sessions import SqlSessions
 from penstock.gateway.adapters.tgi import TgiBackend
+from penstock.gateway.adapters.upstream import Upstream
 from penstock.gateway.asking import Asking
 from penstock.gateway.budget import Budget
 from penstock.gateway.domain.errors import shutting_down
@@ -32,14 +35,17 @@ from penstock.gateway.handler import Exchange, Limits
 from penstock.gateway.history import History
 from penstock.gateway.home import Home, home_partition
 from penstock.gateway.models import Models
-from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log
+from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log, SessionStore
 from penstock.gateway.presence import Presence
 from penstock.gateway.recall import RecallLimits, Recalls
+from penstock.gateway.sessions import Sessions
 from penstock.gateway.settings import Settings
 from penstock.streaming.clock import BrokerClock, unix_ms
 from penstock.streaming.tracing import Spans
 from penstock.streaming.worker import stop_on_signals
+from penstock.telemetry.asgi import Traced
 from penstock.telemetry.http import Transport
+from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 
 KEEP_CONNECTION_S = 75
@@ -60,7 +66,6 @@ class Gateway:
         client: httpx2.AsyncClient,
         now_ms: Callable[[], int] = unix_ms,
     ) -> None:
-        tracer = trace.get_tracer("penstock.gateway")
         partition = home_partition(settings.instance)
         self.settings = settings
         self.readiness = Readiness("accounts", "kafka", "topics", "backends")
@@ -68,19 +73,23 @@ class Gateway:
         database = SqlAccounts(settings.accounts_url())
         self.accounts: Accounts = database
         self.keys: IdempotencyKeys = SqlIdempotencyKeys(database.transaction)
+        self.sessions: SessionStore = SqlSessions(
+            database.transaction, timedelta(seconds=settings.console_session_s)
+        )
         self.models = Models(
             settings.models,
             [TgiBackend(backend.url, client) for backend in settings.backends],
             lambda: int(time.time()),
         )
+        spans = Spans(trace.get_tracer("penstock.gateway"), "", settings.instance, now_ms)
         self.exchange = Exchange(
             self.following,
             partition,
             Limits(settings.request_timeout_s, settings.request_grace_s, settings.ack_timeout_s),
             now_ms,
-            Spans(tracer, "gateway"),
+            spans,
         )
-        self.home = Home(source, partition, self.following, self.exchange, self.readiness)
+        self.home = Home(source, partition, self.following, self.exchange, self.readiness, spans)
         self.history = History(source, self.home)
         self.recalls = Recalls(
             self.following,
@@ -100,8 +109,8 @@ class Gateway:
             presence,
             self.models,
             Access(self.accounts, time.monotonic, settings.key_cache_s),
+            Sessions(self.sessions, time.monotonic, settings.key_cache_s),
             self.readiness,
-            tracer,
             HttpLimits(
                 settings.max_body_bytes,
                 settings.max_buffered_bytes,
@@ -111,15 +120,20 @@ class Gateway:
                 settings.disconnect_grace_s,
                 settings.max_upload_bytes,
                 settings.max_uploads,
+                settings.max_console_requests,
+                settings.console_session_s,
             ),
-            Ingestion(settings.ingestion, client) if settings.ingestion else None,
+            Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client),
+            Upstream("observer", "PENSTOCK_OBSERVER", settings.observer, client),
         )
 
     def app(self) -> ASGIApp:
         """Return the app to serve."""
         app = create_app()
         app.state.service = self.service
-        return Edge(app, self.service)
+        # Only the API: what shows the system would show itself.
+        measured = Measured(Edge(app, self.service), self.service.measures)
+        return Traced(measured, lambda path: path.startswith("/v1/"), public=True)
 
     async def run(
         self, listener: socket.socket, announce: Callable[[str], None], stop: asyncio.Event
@@ -133,7 +147,8 @@ class Gateway:
                 log_config=None,
                 access_log=False,
                 server_header=False,
-                proxy_headers=False,
+                proxy_headers=bool(self.settings.trusted_proxies),
+                forwarded_allow_ips=self.settings.trusted_proxies,
                 timeout_keep_alive=KEEP_CONNECTION_S,
                 timeout_graceful_shutdown=ceil(self.settings.drain_s) + 1,
             )
@@ -146,10 +161,11 @@ class Gateway:
                     tasks.create_task(self.models.run(self.readiness)),
                     tasks.create_task(self.home.run()),
                     tasks.create_task(self.history.run()),
-                    tasks.create_task(self._forget_old_keys()),
+                    tasks.create_task(self._forget_old()),
                     tasks.create_task(self._drain(server, stop)),
                 ]
-                await server.serve([listener])
+                with watched(self.service.reads()):
+                    await server.serve([listener])
                 for task in background:
                     task.cancel()
         finally:
@@ -157,19 +173,22 @@ class Gateway:
             await self.home.close()
             await self.accounts.close()
 
-    async def _forget_old_keys(self) -> None:
+    async def _forget_old(self) -> None:
         while True:
             await asyncio.sleep(FORGET_EVERY_S)
             try:
-                log.info("old_keys_forgotten", count=await self.keys.forget_old())
+                keys, sessions = await self.keys.forget_old(), await self.sessions.forget_old()
             except AccountsAway as error:
                 log.warning("old_keys_not_forgotten", reason=str(error))
+            else:
+                log.info("old_keys_forgotten", count=keys, sessions=sessions)
 
     async def _drain(self, server: uvicorn.Server, stop: asyncio.Event) -> None:
         """Take no more requests after `stop`, and cut what is still open `drain_s` later."""
         await stop.wait()
         log.info("stopping", open_requests=len(self.following))
         self.readiness.waiting("process", "stopping")
+        self.service.stopping.set()
         server.should_exit = True
         await asyncio.sleep(self.settings.drain_s)
         self.following.fail_all(shutting_down())
@@ -209,6 +228,7 @@ async def serve(settings: Settings) -> None:
         clock = BrokerClock()
         source = KafkaLog(settings.kafka, settings.instance, clock)
         gateway = Gateway(settings, source, client, clock)
+        watch_readiness(gateway.readiness)
         log.info("listening", url=f"http://{host}:{port}", instance=settings.instance)
         await gateway.run(listener, _announce(settings), stop_on_signals())
 

@@ -52,10 +52,16 @@ class Settings(BaseSettings):
     backends: Backends = parse_backends(LOCAL)
     ingestion: BaseUrl = ""
     """Where the ingestion service answers for `/v1/files` and `/v1/vector_stores`; unset: they answer 503."""
+    observer: BaseUrl = ""
+    """Where the observer service answers for `/console/api`; unset: most of the console shows nothing."""
     accounts_db: str = ""
     """SQLAlchemy URL of the accounts database; unset: SQLite in the state folder."""
     key_cache_s: Seconds = 10
-    """For how long a key's tenant is remembered, and so may a revoked key still work."""
+    """For how long a key's or session's caller is remembered, and so may a revoked key still work."""
+    console_session_s: Seconds = 43_200
+    """For how long a sign-in to the console lasts."""
+    trusted_proxies: str = ""
+    """Addresses and networks of reverse proxies, with commas, whose `X-Forwarded-For` and `-Proto` count."""
     request_timeout_s: Seconds = 120
     """A request's deadline, from its arrival."""
     request_grace_s: Seconds = 5
@@ -82,6 +88,8 @@ class Settings(BaseSettings):
     max_uploads: Annotated[int, Field(gt=0)] = 32
     """Uploads at once."""
     max_open_requests: Annotated[int, Field(gt=0)] = 1024
+    max_console_requests: Annotated[int, Field(gt=0)] = 64
+    """The console's streams at once, and as many of its other requests."""
     max_recalls: Annotated[int, Field(gt=0)] = 2048
     """Requests that are being looked for in the log, together."""
     max_answer_chars: Annotated[int, Field(gt=0)] = 1 << 18

@@ -11,12 +11,17 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from penstock.gateway.adapters.tables import KeyRow, TenantRow
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.domain.keys import KeyRecord
 from penstock.gateway.ports import AccountsAway
+from penstock.telemetry.database import database_span
 
 MIGRATIONS = Path(__file__).with_name("migrations")
-VERSION = "0002"
+NAMESPACE = "accounts"
+VERSION = "0003"
 """The newest of the migrations."""
+CALLER = (KeyRow.tenant, KeyRow.operator, KeyRow.prefix)
+"""The fields of a Caller, in their order."""
 
 
 class SqlAccounts:
@@ -36,21 +41,26 @@ class SqlAccounts:
         except OSError as error:
             raise AccountsAway(f"accounts database: {error}") from error
 
-    async def tenant_of(self, digest: str) -> str | None:
-        query = select(KeyRow.tenant).where(KeyRow.digest == digest, KeyRow.revoked_at.is_(None))
+    async def caller_of(self, digest: str) -> Caller | None:
+        query = select(*CALLER).where(KeyRow.digest == digest, KeyRow.revoked_at.is_(None))
         async with self.transaction() as connection:
-            return (await connection.execute(query)).scalar_one_or_none()
+            found = (await connection.execute(query)).one_or_none()
+        return None if found is None else Caller(*found)
 
     async def is_registered(self, digest: str) -> bool:
         async with self.transaction() as connection:
             found = await connection.execute(select(KeyRow.id).where(KeyRow.digest == digest))
             return found.first() is not None
 
-    async def register(self, tenant: str, key: KeyRecord) -> None:
+    async def register(self, tenant: str, key: KeyRecord, *, operator: bool = False) -> None:
         rows = (
             insert(TenantRow).values(name=tenant, created_at=self._now()),
             insert(KeyRow).values(
-                tenant=tenant, digest=key.digest, prefix=key.prefix, created_at=self._now()
+                tenant=tenant,
+                digest=key.digest,
+                prefix=key.prefix,
+                operator=operator,
+                created_at=self._now(),
             ),
         )
         for row in rows:
@@ -77,8 +87,9 @@ class SqlAccounts:
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """One transaction; raises AccountsAway, and IntegrityError as it is."""
         try:
-            async with self._engine.begin() as connection:
-                yield connection
+            with database_span(self._engine.dialect.name, "transaction", namespace=NAMESPACE):
+                async with self._engine.begin() as connection:
+                    yield connection
         except IntegrityError:
             raise
         except (SQLAlchemyError, OSError) as error:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import DateTime, ForeignKey, MetaData, String
+from sqlalchemy import DateTime, ForeignKey, MetaData, String, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 # Constraints need names for a later migration to change them, SQLite's above all.
@@ -30,7 +30,10 @@ class TenantRow(Base):
 
 
 class KeyRow(Base):
-    """An API key: `digest` is its hex SHA-256, `prefix` its first characters."""
+    """An API key: `digest` is its hex SHA-256, `prefix` its first characters.
+
+    An `operator` sees and does in the console what concerns all tenants.
+    """
 
     __tablename__ = "api_keys"
 
@@ -38,8 +41,19 @@ class KeyRow(Base):
     tenant: Mapped[str] = mapped_column(ForeignKey("tenants.name"), index=True)
     digest: Mapped[str] = mapped_column(String(64), unique=True)
     prefix: Mapped[str] = mapped_column(String(16))
+    operator: Mapped[bool] = mapped_column(server_default=false())
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     revoked_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class SessionRow(Base):
+    """A session of the console: `digest` is its token's hex SHA-256."""
+
+    __tablename__ = "console_sessions"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[int] = mapped_column(ForeignKey("api_keys.id"), index=True)
+    expires_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
 
 
 class IdempotencyRow(Base):

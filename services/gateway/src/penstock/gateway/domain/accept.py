@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from penstock.gateway.domain.errors import invalid, malformed, unsupported
-from penstock.gateway.domain.fields import invalid_field
+from penstock.gateway.domain.errors import invalid, unsupported
+from penstock.gateway.domain.fields import decoded
 from penstock.gateway.domain.file_search import search_of
 from penstock.gateway.domain.wire import INT64, ChatCompletionRequest, ContentPart, RequestMessage
 from penstock.messages.chat import ChatRequested, Message, Role, Sampling
@@ -48,22 +48,15 @@ _decoder = msgspec.json.Decoder(ChatCompletionRequest)
 
 def parse(body: bytes) -> ChatCompletionRequest:
     """Return the request in a body. Raises ApiError 400, naming the parameter at fault."""
-    try:
-        request = _decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise invalid_field(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise malformed(f"The body is not valid JSON in UTF-8: {_reason(error)}") from None
-    except RecursionError:
-        raise malformed("The body is nested too deeply.") from None
+    request = decoded(body, _decoder)
     _refuse_unsupported(request)
     if request.stream_options is not None and not request.stream:
         raise invalid("stream_options", "stream_options is only allowed when stream is true.")
     return request
 
 
-def question_of(request: ChatCompletionRequest) -> ChatRequested:
-    """Return the event that asks the question. Raises ApiError 400."""
+def question_of(request: ChatCompletionRequest, api_key: str = "") -> ChatRequested:
+    """Return the event that asks the question; `api_key` is the beginning of the key. Raises ApiError 400."""
     return ChatRequested(
         model=request.model,
         messages=tuple(_message(f"messages[{i}]", m) for i, m in enumerate(request.messages)),
@@ -77,6 +70,7 @@ def question_of(request: ChatCompletionRequest) -> ChatRequested:
         ),
         background=bool(request.background),
         search=search_of(request),
+        api_key=api_key,
     )
 
 
@@ -133,9 +127,3 @@ def _stop(stop: str | list[str] | None) -> tuple[str, ...]:
     if "" in sequences:
         raise invalid("stop", "A stop sequence must not be empty.")
     return sequences
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnicodeDecodeError):
-        return f"{error.reason}."
-    return f"{error}."

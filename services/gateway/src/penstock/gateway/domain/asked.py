@@ -4,8 +4,9 @@ import hashlib
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from penstock.gateway.domain.errors import invalid
-from penstock.messages import codec
 from penstock.messages.chat import ChatRequested
 
 MAX_KEY = 255
@@ -25,7 +26,9 @@ class Asked:
 
 def fingerprint(question: ChatRequested) -> str:
     """Return the hex SHA-256 of all that decides an answer: not whether it is streamed, nor who asks."""
-    return hashlib.sha256(codec.encode(question)).hexdigest()
+    decisive = msgspec.to_builtins(question)
+    del decisive["api_key"]
+    return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()
 
 
 def idempotency_key(given: str | None) -> str | None:

@@ -53,6 +53,17 @@ def wrong_key(message: str) -> ApiError:
     return ApiError(401, "invalid_api_key", message, headers={"www-authenticate": "Bearer"})
 
 
+def no_console_header(header: str) -> ApiError:
+    """A change that a cookie alone asks for: any page could have made the browser send that."""
+    message = f"With a session, changes need the header '{header}', so that no other page can ask for them."
+    return ApiError(403, "console_header_missing", message)
+
+
+def operators_only() -> ApiError:
+    """What concerns all tenants, asked for with a key that is not an operator's."""
+    return ApiError(403, "operators_only", "Only operators may do this. Sign in with an operator's key.")
+
+
 def no_such_model(model: str, known: list[str]) -> ApiError:
     """A model that no backend serves."""
     message = f"The model '{model[:128]}' does not exist. Models of this server: {', '.join(known)}."
@@ -61,7 +72,7 @@ def no_such_model(model: str, known: list[str]) -> ApiError:
 
 def too_large(limit: int) -> ApiError:
     """A body over the limit, in bytes."""
-    message = f"The request body is larger than {limit} bytes. Send a shorter conversation."
+    message = f"The request body is larger than {limit} bytes. Send less."
     return ApiError(413, "request_too_large", message)
 
 

@@ -1,11 +1,29 @@
-"""msgspec's complaints about a body as errors of the API, which name the parameter at fault."""
+"""Bodies as structs; msgspec's complaints become errors of the API, which name the parameter at fault."""
 
 import re
+from typing import TypeVar
 
-from penstock.gateway.domain.errors import ApiError, invalid
+import msgspec
+
+from penstock.gateway.domain.errors import ApiError, invalid, malformed
 
 _PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _QUOTED = re.compile(r"field `(?P<name>.*)`")
+T = TypeVar("T")
+
+
+def decoded(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """Return what a body says. Raises ApiError 400."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise invalid_field(str(error)) from None
+    except UnicodeDecodeError as error:
+        raise malformed(f"The body is not valid JSON in UTF-8: {error.reason}.") from None
+    except msgspec.DecodeError as error:
+        raise malformed(f"The body is not valid JSON in UTF-8: {error}.") from None
+    except RecursionError:
+        raise malformed("The body is nested too deeply.") from None
 
 
 def invalid_field(text: str, inside: str = "") -> ApiError:

@@ -7,11 +7,17 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from penstock.gateway.adapters.http import earlier, schema
+from penstock.gateway.adapters.http.body import ClientGone
 from penstock.gateway.adapters.http.chat import Conversation
 from penstock.gateway.adapters.http.documents import add_documents
-from penstock.gateway.adapters.http.replies import on_api_error, on_bug, on_http_error, reply
+from penstock.gateway.adapters.http.markdown import add_markdown
+from penstock.gateway.adapters.http.observed import add_observed
+from penstock.gateway.adapters.http.pages import add_pages
+from penstock.gateway.adapters.http.replies import on_api_error, on_bug, on_gone, on_http_error, reply
 from penstock.gateway.adapters.http.service import Service
+from penstock.gateway.adapters.http.signing import add_signing
 from penstock.gateway.domain.errors import ApiError
+from penstock.telemetry.scrape import Scrape
 
 
 def create_app() -> FastAPI:
@@ -23,8 +29,13 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False},  # the routes make their own spans, and one is enough
-        exception_handlers={ApiError: on_api_error, HTTPException: on_http_error, Exception: on_bug},
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # we have our own, and one is enough
+        exception_handlers={
+            ApiError: on_api_error,
+            ClientGone: on_gone,
+            HTTPException: on_http_error,
+            Exception: on_bug,
+        },
     )
     chat, models, probes = {"tags": ["Chat"]}, {"tags": ["Models"]}, {"tags": ["Probes"]}
 
@@ -43,8 +54,11 @@ def create_app() -> FastAPI:
         retrieve_model
     )
     add_documents(app)
+    for add in (add_pages, add_signing, add_markdown, add_observed):
+        add(app)
     app.get("/livez", openapi_extra=schema.LIVEZ, **_operation("livez", probes))(livez)
     app.get("/readyz", openapi_extra=schema.READYZ, **_operation("readyz", probes))(readyz)
+    app.add_route("/metrics", Scrape(), methods=["GET"], include_in_schema=False)  # type: ignore[arg-type]
     app.openapi = lambda: schema.document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 

@@ -14,24 +14,26 @@ class ClientGone(Exception):
     """The client hung up before its request was complete: there is nobody to answer."""
 
 
-async def read_json_body(scope: Scope, receive: Receive, service: Service) -> bytes:
-    """Return the body. Raises ApiError (408, 413, 415, 429) or ClientGone.
+async def read_json_body(scope: Scope, receive: Receive, service: Service, most: int | None = None) -> bytes:
+    """Return the body, of `most` bytes at most (None: as for all).
+
+    Raises ApiError (408, 413, 415, 429) or ClientGone.
 
     A body that is too large is refused as soon as that is known: by its length before anything is read, else
     at the first byte too many. The server throws the rest away, so that the client can read the answer.
     """
     _check_type(scope)
-    limits = service.limits
+    limit, timeout_s = most or service.limits.max_body, service.limits.body_timeout_s
     length = header_of(scope, b"content-length")
-    if length.isdigit() and int(length) > limits.max_body:
-        raise errors.too_large(limits.max_body)
+    if length.isdigit() and int(length) > limit:
+        raise errors.too_large(limit)
     # What a length promises is set aside at once; without one, as much as may come.
-    with service.buffered.taken(int(length) if length.isdigit() else limits.max_body):
+    with service.buffered.taken(int(length) if length.isdigit() else limit):
         try:
-            async with asyncio.timeout(limits.body_timeout_s):
-                return await _read(receive, limits.max_body)
+            async with asyncio.timeout(timeout_s):
+                return await _read(receive, limit)
         except TimeoutError:
-            raise errors.slow_body(limits.body_timeout_s) from None
+            raise errors.slow_body(timeout_s) from None
 
 
 async def _read(receive: Receive, limit: int) -> bytes:

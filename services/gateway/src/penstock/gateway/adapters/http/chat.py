@@ -1,26 +1,23 @@
 """One chat completion over HTTP: from the body to the last byte of the answer."""
 
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 
 from fastapi import Response
-from opentelemetry.context import Context
-from opentelemetry.trace import Span, SpanKind
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry import trace
 from starlette.types import Receive, Scope, Send
 
 from penstock.gateway.adapters.http.body import ClientGone, read_json_body
-from penstock.gateway.adapters.http.edge import header_of, optional_header
+from penstock.gateway.adapters.http.edge import optional_header, serve_request
 from penstock.gateway.adapters.http.service import Service
 from penstock.gateway.adapters.http.showing import Connected, Wish, show
 from penstock.gateway.asking import Question
 from penstock.gateway.domain import errors
 from penstock.gateway.domain.accept import parse, question_of
 from penstock.gateway.domain.asked import event_number, grace_ms, idempotency_key
+from penstock.gateway.domain.caller import Caller
 from penstock.gateway.domain.errors import ApiError
-from penstock.streaming.tracing import fail
 from penstock.telemetry import names
-
-_PROPAGATOR = TraceContextTextMapPropagator()
+from penstock.telemetry.spans import fail
 
 
 class Conversation(Response):
@@ -31,19 +28,21 @@ class Conversation(Response):
         self._service = service
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        service, state = self._service, scope["state"]
+        service, span = self._service, trace.get_current_span()
         if not service.readiness.is_ready:
             raise errors.not_ready(service.readiness.waiting_for)
         with service.open_requests.taken(), suppress(ClientGone):
             question, wish = await self._read(scope, receive)
-            with self._span(scope, question.content.model) as span:
-                async with service.asking.ask(question, span) as attended:
-                    del question  # it may be large, and the answer long
-                    state["request_id"] = attended.request_id
-                    await show(Connected(scope, receive, send), attended, wish, service.limits.keep_alive_s)
-                    end = attended.follower.answer.end
-                    if isinstance(end, ApiError):
-                        fail(span, end.code)
+            span.set_attribute(names.GEN_AI_REQUEST_MODEL, question.content.model)
+            async with service.asking.ask(question, span) as attended:
+                del question  # it may be large, and the answer long
+                serve_request(scope, attended.request_id)
+                client, times = Connected(scope, receive, send), service.measures.times(scope)
+                await show(client, attended, wish, service.limits.keep_alive_s, times)
+                end = attended.follower.answer.end
+                service.measures.answered(attended.asked.model, times, end)
+                if isinstance(end, ApiError) and end.status >= 500:
+                    fail(span, end.code)
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[Question, Wish]:
         key = idempotency_key(optional_header(scope, b"idempotency-key"))
@@ -53,26 +52,14 @@ class Conversation(Response):
         )
         request = parse(await read_json_body(scope, receive, self._service))
         self._service.models.find(request.model)
-        state, options = scope["state"], request.stream_options
+        options = request.stream_options
+        caller: Caller = scope["state"]["caller"]
         question = Question(
-            state["request_id"],
-            state["tenant"],
-            question_of(request),
+            scope["state"]["request_id"],
+            caller.tenant,
+            question_of(request, caller.api_key),
             key,
             grace,
             resumes=bool(request.stream) and after >= 0,
         )
         return question, Wish(bool(request.stream), bool(options and options.include_usage), after)
-
-    def _span(self, scope: Scope, model: str) -> AbstractContextManager[Span]:
-        return self._service.tracer.start_as_current_span(
-            "POST /v1/chat/completions",
-            _PROPAGATOR.extract({"traceparent": header_of(scope, b"traceparent")}, Context()),
-            SpanKind.SERVER,
-            {
-                names.GEN_AI_OPERATION: "chat",
-                names.GEN_AI_REQUEST_MODEL: model,
-                names.PENSTOCK_TENANT: scope["state"]["tenant"],
-                names.MESSAGING_CONVERSATION_ID: scope["state"]["request_id"],
-            },
-        )

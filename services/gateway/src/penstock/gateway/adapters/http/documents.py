@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI, Request, Response
 
 from penstock.gateway.adapters.http import schema
-from penstock.gateway.adapters.http.forward import Forwarding
+from penstock.gateway.adapters.http.forward import Forwarding, Passing
 from penstock.gateway.adapters.http.service import Service
 from penstock.messages.event import JSON
 
@@ -82,7 +82,11 @@ def add_documents(app: FastAPI) -> None:
 def _endpoint(route: Route) -> Callable[[Request], Awaitable[Response]]:
     async def forward(request: Request) -> Response:
         service: Service = request.app.state.service
-        return Forwarding(service, route.path, route.is_upload)
+        limits, places = service.limits, [service.open_requests]
+        if route.is_upload:
+            places.append(service.uploads)
+        most = limits.max_upload if route.is_upload else limits.max_body
+        return Forwarding(service, Passing(service.ingestion, route.path, most, places))
 
     return forward
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from fastapi import Request, Response
 from starlette.types import Receive, Scope, Send
 
-from penstock.gateway.adapters.http.edge import optional_header
+from penstock.gateway.adapters.http.edge import optional_header, serve_request
 from penstock.gateway.adapters.http.replies import reply
 from penstock.gateway.adapters.http.service import Service
 from penstock.gateway.adapters.http.showing import Connected, Wish, finished, show
@@ -50,7 +50,8 @@ class Resumption(Response):
         with service.open_requests.taken():
             request_id, asked = await _find(service, scope)
             async with service.asking.join(request_id, asked, grace) as attended:
-                await show(Connected(scope, receive, send), attended, wish, service.limits.keep_alive_s)
+                client, times = Connected(scope, receive, send), service.measures.times(scope)
+                await show(client, attended, wish, service.limits.keep_alive_s, times)
 
 
 async def _find(service: Service, scope: Scope) -> tuple[str, Asked]:
@@ -60,8 +61,8 @@ async def _find(service: Service, scope: Scope) -> tuple[str, Asked]:
     if waiting_for:
         raise errors.not_ready(waiting_for)
     request_id = render.request_id_of(scope["path_params"]["id"])
-    asked = await service.asking.find(request_id, scope["state"]["tenant"])
-    scope["state"]["request_id"] = request_id
+    asked = await service.asking.find(request_id, scope["state"]["caller"].tenant)
+    serve_request(scope, request_id)
     return request_id, asked
 
 

@@ -2,12 +2,16 @@
 
 import structlog
 from fastapi import Request, Response
+from opentelemetry import trace
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
+from penstock.gateway.adapters.http.measures import ERROR_CODE
 from penstock.gateway.domain import render
 from penstock.gateway.domain.errors import ApiError
 from penstock.messages.event import JSON
+from penstock.telemetry.spans import fail
 
 log = structlog.get_logger(__name__)
 
@@ -18,17 +22,38 @@ def reply(body: bytes, status: int = 200, headers: dict[str, str] | None = None)
 
 
 def error_reply(error: ApiError) -> Response:
-    """Return the response that tells an error."""
+    """Return the response that tells an error; the request's span is told, too, if the fault is ours."""
+    if error.status >= 500:
+        fail(trace.get_current_span(), error.code)
     headers = dict(error.headers)
     if error.retry_after_s:
         headers["retry-after"] = str(error.retry_after_s)
-    return reply(render.error(error), error.status, headers)
+    return _ErrorReply(error, headers)
+
+
+class _ErrorReply(Response):
+    """Tells an error to the client, and its code to whoever measures the request."""
+
+    media_type = JSON
+
+    def __init__(self, error: ApiError, headers: dict[str, str]) -> None:
+        super().__init__(render.error(error), error.status, headers)
+        self._code = error.code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"][ERROR_CODE] = self._code
+        await super().__call__(scope, receive, send)
 
 
 async def on_api_error(_request: Request, error: Exception) -> Response:
     """Handle ApiError."""
     assert isinstance(error, ApiError)  # noqa: S101  # FastAPI's handlers are typed for any exception
     return error_reply(error)
+
+
+async def on_gone(_request: Request, _error: Exception) -> Response:
+    """Handle ClientGone: nobody reads this (499: nginx's "client closed request")."""
+    return Response(status_code=499)
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:

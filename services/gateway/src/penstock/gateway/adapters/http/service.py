@@ -1,16 +1,22 @@
 """What the routes work with, and how many requests may be open at once."""
 
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from opentelemetry.trace import Tracer
-
 from penstock.gateway.access import Access
-from penstock.gateway.adapters.ingestion import Ingestion
+from penstock.gateway.adapters.http.measures import Measures
+from penstock.gateway.adapters.markdown import Markdown
+from penstock.gateway.adapters.upstream import Upstream
 from penstock.gateway.asking import Asking
 from penstock.gateway.budget import Budget
 from penstock.gateway.handler import Exchange
 from penstock.gateway.models import Models
 from penstock.gateway.presence import Presence
+from penstock.gateway.sessions import Sessions
+from penstock.telemetry import metrics
+from penstock.telemetry.meters import Read
+from penstock.telemetry.metric import Metric
 from penstock.telemetry.readiness import Readiness
 
 
@@ -26,26 +32,47 @@ class HttpLimits:
     disconnect_grace_s: float = 10
     max_upload: int = 50 << 20
     max_uploads: int = 32
+    max_console: int = 64
+    session_s: float = 43_200
 
 
 @dataclass(slots=True)
 class Service:
-    """The parts behind the routes."""
+    """The parts behind the routes. `stopping` is set when the process is about to end."""
 
     exchange: Exchange
     asking: Asking
     presence: Presence
     models: Models
     access: Access
+    sessions: Sessions
     readiness: Readiness
-    tracer: Tracer
     limits: HttpLimits
-    ingestion: Ingestion | None = None
+    ingestion: Upstream
+    observer: Upstream
+    markdown: Markdown = field(default_factory=Markdown)
+    measures: Measures = field(default_factory=Measures)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     open_requests: Budget = field(init=False)
     buffered: Budget = field(init=False)
     uploads: Budget = field(init=False)
+    console_calls: Budget = field(init=False)
+    console_streams: Budget = field(init=False)
 
     def __post_init__(self) -> None:
         self.open_requests = Budget(self.limits.max_open, "Too many open requests. Try again in a moment.")
         self.buffered = Budget(self.limits.max_buffered, "Too much is being sent. Try again in a moment.")
         self.uploads = Budget(self.limits.max_uploads, "Too many uploads at once. Try again in a moment.")
+        # Of their own: the console shows what is wrong when there are too many requests, and a page that
+        # stays open takes no request's place.
+        many = "Too many consoles are open. Close one, or try again in a moment."
+        self.console_calls = Budget(self.limits.max_console, many)
+        self.console_streams = Budget(self.limits.max_console, many)
+
+    def reads(self) -> Mapping[Metric, Read]:
+        """Return what is to be looked up while the gateway runs."""
+        return {
+            **self.measures.reads(),
+            metrics.OPEN_REQUESTS: lambda: [(self.open_requests.used, {})],
+            metrics.OPEN_REQUESTS_LIMIT: lambda: [(self.limits.max_open, {})],
+        }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from penstock.gateway.adapters.http.measures import Times
 from penstock.gateway.adapters.http.replies import error_reply, reply
 from penstock.gateway.asking import Attended
 from penstock.gateway.domain import errors, render
@@ -42,7 +43,7 @@ class Wish(NamedTuple):
     named: str = "Last-Event-ID"
 
 
-async def show(client: Connected, attended: Attended, wish: Wish, keep_alive_s: float) -> None:
+async def show(client: Connected, attended: Attended, wish: Wish, keep_alive_s: float, times: Times) -> None:
     """Send the answer, or its error, as it is wanted, until its end or until the client has gone."""
     follower = attended.follower
     async with _watched(client.receive, follower):
@@ -56,7 +57,8 @@ async def show(client: Connected, attended: Attended, wish: Wish, keep_alive_s: 
                 await follower.news()
             response = _instead_of_a_stream(transcript, follower.answer.end, wish)
             if response is None:
-                await _stream(client, transcript, follower, silence)
+                with times.streaming():
+                    await _stream(client, transcript, follower, silence, times)
             else:
                 await client.answer(response)
 
@@ -108,7 +110,11 @@ def _instead_of_a_stream(transcript: render.Transcript, end: object, wish: Wish)
 
 
 async def _stream(
-    client: Connected, transcript: render.Transcript, follower: Follower, silence: "_Silence"
+    client: Connected,
+    transcript: render.Transcript,
+    follower: Follower,
+    silence: "_Silence",
+    times: Times,
 ) -> None:
     """Send events as they come due.
 
@@ -122,6 +128,8 @@ async def _stream(
         if data or transcript.closed:
             silence.restart()
             await send({"type": "http.response.body", "body": data, "more_body": not transcript.closed})
+            if follower.answer.length:
+                times.text_sent()
         else:
             await follower.news()
 

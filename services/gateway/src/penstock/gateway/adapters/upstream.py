@@ -1,4 +1,4 @@
-"""The ingestion service over HTTP: requests passed on to it, byte by byte."""
+"""A service behind the gateway, over HTTP: requests passed on to it, byte by byte."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -9,8 +9,6 @@ import structlog
 
 from penstock.gateway.domain import errors
 
-NAME = "ingestion"
-SETTING = "PENSTOCK_INGESTION"
 CONNECT_S = 5.0
 SILENCE_S = 60.0
 """For how long it may take no more of a body, or say nothing."""
@@ -28,14 +26,24 @@ class Outgoing(NamedTuple):
     body: AsyncIterable[bytes] | None
 
 
-class Ingestion:
-    """One server at `url`; its responses are streamed as they come, whatever their content coding."""
+class Upstream:
+    """One server at `url`; its responses are streamed as they come, whatever their content coding.
 
-    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+    Without a URL there is none; its operator would name it in `setting`.
+    """
+
+    def __init__(self, name: str, setting: str, url: str, client: httpx2.AsyncClient) -> None:
+        self.name = name
+        self._setting = setting
         self._url = httpx2.URL(url)
         self._prefix = self._url.raw_path.rstrip(b"/")
         self._client = client
         self._timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, pool=None).as_dict()
+
+    def require(self) -> None:
+        """Raise ApiError 503 if there is no such server."""
+        if not self._url.host:
+            raise errors.not_configured(self._setting)
 
     @asynccontextmanager
     async def send(self, outgoing: Outgoing) -> AsyncIterator[httpx2.Response]:
@@ -54,12 +62,12 @@ class Ingestion:
         try:
             response = await self._client.send(request, stream=True)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            raise errors.not_ready([f"{NAME}: {type(error).__name__}"]) from error
+            raise errors.not_ready([f"{self.name}: {type(error).__name__}"]) from error
         except httpx2.TimeoutException as error:
-            raise errors.upstream_timed_out(NAME, SILENCE_S) from error
+            raise errors.upstream_timed_out(self.name, SILENCE_S) from error
         except httpx2.HTTPError as error:
-            log.warning("ingestion_broke_off", error=type(error).__name__)
-            raise errors.upstream_failed(NAME) from error
+            log.warning("upstream_broke_off", upstream=self.name, error=type(error).__name__)
+            raise errors.upstream_failed(self.name) from error
         try:
             yield response
         finally:
