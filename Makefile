@@ -10,13 +10,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
 MEMBER_DIRS := $(patsubst %/pyproject.toml,%,$(MEMBERS))
-CHECKED := $(wildcard $(addsuffix /src,$(MEMBER_DIRS))) $(wildcard conftest.py contracts e2e)
+CHECKED := $(wildcard $(addsuffix /src,$(MEMBER_DIRS))) $(wildcard conftest.py contracts e2e infra)
 # Runs on a bare Python, before anything is installed.
 JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-faults check bench eval contracts setup kafka lock clean
+.PHONY: help run stop test test-doctor test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,10 +37,10 @@ test: ## Set up, check, and run all tests
 # Side by side, since both wait more than they compute: the parts two at a time, and the stack as a whole.
 .PHONY: test-parts test-whole
 test-parts:
-	@$(BIN)/pytest --numprocesses 2 libs services contracts
+	@$(BIN)/pytest --numprocesses 2 libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e
+	@$(BIN)/pytest e2e --ignore e2e/doctor
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -52,20 +52,40 @@ check: setup ## Format, lint, types, import rules, contracts
 	@$(BIN)/lint-imports --no-logo
 	@echo "==> Contracts"
 	@$(BIN)/python contracts/render.py --check
+	@echo "==> Dashboards"
+	@$(BIN)/python -m infra.grafana.render --check
 
 bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
 
+test-doctor: ## What `penstock doctor` finds in brokers with something wrong in each, minutes
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/pytest e2e/doctor
+
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-eval: setup ## Measure how well documents are found, over Python's documentation; writes docs/retrieval.md (PAGES=N: a sample)
-	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES))
+eval: setup ## Measure how well documents are found, over Python's documentation; writes docs/retrieval.md (PAGES=N: a sample; PART=quality, speed or large)
+	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES)) $(if $(PART),--part $(PART))
 
 contracts: setup ## Render contracts/ from the types and the apps
 	@$(BIN)/python contracts/render.py
+
+dashboards: setup ## Render infra/grafana/dashboards and docs/metrics.md from the metrics' declarations
+	@$(BIN)/python -m infra.grafana.render
+
+# Prometheus's own tool, built by Go, which nothing else here needs. It takes minutes, once.
+PROMTOOL ?= .cache/bin/promtool
+.cache/bin/promtool:
+	@echo "==> Building promtool"
+	@GOBIN=$(CURDIR)/.cache/bin go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0
+
+test-alerts: setup $(PROMTOOL) ## Check alerts and dashboards with Prometheus's own tool (needs Go, or PROMTOOL=/path/to/promtool)
+	@$(PROMTOOL) check rules --lint=all infra/prometheus/rules.yaml
+	@$(PROMTOOL) test rules infra/prometheus/rules_test.yaml
+	@$(BIN)/python -m infra.grafana.as_rules | $(PROMTOOL) check rules
 
 # What is missing on this machine is said before anything is fetched; then both fetch at once.
 .PHONY: prepared

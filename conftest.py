@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import DataPointT
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from penstock.telemetry.metric import Metric
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +25,50 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with running_broker(tmp_path_factory.mktemp("kafka")) as broker:
         yield broker.bootstrap
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """All spans that end during the test, of what is made after this fixture, as `set_up` would have them."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from penstock.telemetry.about import AboutEverySpan
+
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(AboutEverySpan())
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    # OpenTelemetry lets nobody set it twice.
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    return exporter
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Metric], list[DataPointT]]:
+    """Returns the points of a metric as they are now: of what is made after this fixture, or is looked up."""
+    from opentelemetry.metrics import _internal
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+
+    from penstock.telemetry.meters import observe_all
+
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    observe_all(provider)
+    # OpenTelemetry lets nobody set it twice.
+    monkeypatch.setattr(_internal, "_METER_PROVIDER", provider)
+
+    def points(metric: Metric) -> list[DataPointT]:
+        data = reader.get_metrics_data()
+        return [
+            point
+            for of_resource in (data.resource_metrics if data else ())
+            for of_scope in of_resource.scope_metrics
+            for found in of_scope.metrics
+            if found.name == metric.name
+            for point in found.data.data_points
+        ]
+
+    return points

@@ -7,13 +7,26 @@ import pytest
 
 from e2e.stack import ROOT, Stack
 from penstock.devstack.state import StateDir
+from penstock.telemetry.receiver import Receiver
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def collector() -> Iterator[Receiver]:
+    """What the stack exports, all of it, as an independent collector gets it."""
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "OTEL_"))}
-    env = inherited | {"PENSTOCK_STATE": str(folder), "PENSTOCK_GATEWAY_PORT": "0"}
+    env = inherited | {
+        "PENSTOCK_STATE": str(folder),
+        "PENSTOCK_GATEWAY_PORT": "0",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "500",
+    }
     stack = Stack(env, StateDir(folder))
     started = stack.run("up", "--detach", seconds=200)
     assert started.returncode == 0, started.stdout + started.stderr

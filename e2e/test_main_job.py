@@ -111,4 +111,4 @@ def test_status_names_every_service(indexed: Stack) -> None:
     status = json.loads(indexed.run("status", "--json").stdout)
     states = {service["name"]: service["state"] for service in status["services"]}
     names = ["kafka", "inference", "ingestion", "tokenization", "retrieval", "generation", "postprocessing"]
-    assert states == dict.fromkeys([*names, "ingestion-worker", "gateway"], "ready")
+    assert states == dict.fromkeys([*names, "ingestion-worker", "gateway", "observer"], "ready")

@@ -1,6 +1,6 @@
 """``python -m e2e.bench [--quick] [--output FILE]``: the benchmark (`make bench`).
 
-Starts the stub and two stacks, one after the other, in a temporary folder; stops all of it at the end.
+Starts the stub and three stacks, one after the other, in a temporary folder; stops all of it at the end.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from e2e.bench import against_stub, real_model, report
+from e2e.bench import against_stub, real_model, report, tracing
 from e2e.bench.errors import BenchError
 from e2e.bench.machine import describe
 from e2e.bench.plan import FULL, QUICK, Plan
+from e2e.bench.saturation import Saturation
 from e2e.bench.stacks import Interrupted, Stack, running_stub, with_stack
 from e2e.bench.tables import Table
 from penstock.devstack.errors import DevstackError
@@ -28,6 +29,7 @@ from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
 
 COMMAND = "make bench"
+PARTS = ("stub", "model", "tracing")
 
 
 def main() -> None:
@@ -36,7 +38,7 @@ def main() -> None:
     quick = os.environ.get("QUICK", "0") not in ("", "0")
     parser.add_argument("--quick", action="store_true", default=quick, help="or QUICK=1: a minute and a half")
     parser.add_argument("--output", type=Path, help="another file with the two marks to write the tables to")
-    parser.add_argument("--part", choices=("stub", "model"), help="only this part; writes no file")
+    parser.add_argument("--part", choices=PARTS, help="only this part; writes no file")
     parser.add_argument(
         "--passages", action="store_true", help="give the real model passages to read: much slower"
     )
@@ -62,9 +64,11 @@ def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
         tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        if given.part != "model":
+        if given.part in (None, "stub"):
             tables += runner.run(_stub_part(console, Path(folder) / "stub", plan))
-        if given.part != "stub":
+        if given.part in (None, "tracing"):
+            tables += runner.run(_tracing_part(console, Path(folder) / "tracing", plan))
+        if given.part in (None, "model"):
             tables += runner.run(_model_part(console, Path(folder) / "model", plan, passages=given.passages))
     machine = describe()
     console.print(f"\n{machine}", markup=False)
@@ -93,6 +97,19 @@ async def _stub_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
 
         await with_stack(console, folder, stub.url, work)
     return report.stub_tables(results[0], plan)
+
+
+async def _tracing_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
+    results: list[Saturation] = []
+    console.print("==> With and without traces")
+    with running_stub() as stub:
+
+        async def work(stack: Stack) -> None:
+            await stack.ingest_sample()
+            results.append(await tracing.measure(stack, stub, plan))
+
+        await with_stack(console, folder, stub.url, work)
+    return report.tracing_tables(results[0], plan)
 
 
 async def _model_part(console: Console, folder: Path, plan: Plan, *, passages: bool) -> list[Table]:

@@ -43,23 +43,24 @@ async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
     processes = Processes({**stack.pids, STUB: stub.pid})
     async with new_client() as client:
         through = Through(client, stack.gateway, stack.key, stack.model, messages, words_are_tokens=True)
-        await _tell(client, stub, first_ms=1, inter_ms=1, tokens=10_000, slots=_SLOTS)
+        await tell(client, stub, first_ms=1, inter_ms=1, tokens=10_000, slots=_SLOTS)
         prompts = await capture_prompts(stack.kafka, through, DIFFERENT, passages=True)
         arms = (Direct(client, stub.url, prompts), through)
         for arm in arms:
             await wave(arm, 16, 16, DIFFERENT)
-        await _tell(client, stub, first_ms=plan.first_ms, inter_ms=plan.inter_ms)
+        await tell(client, stub, first_ms=plan.first_ms, inter_ms=plan.inter_ms)
         latencies = []
         for step in plan.latency:
             stack.say(f"latency at {step.streams} streams")
             latencies.append(await _latency(arms, step, plan))
-        await _tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
+        await tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
         stack.say(f"saturation with {plan.flood.streams} streams")
         saturation = await saturate(arms, plan.flood, plan.flood_rounds, processes)
     return StubResults(tuple(latencies), saturation, processes.memory())
 
 
-async def _tell(client: httpx2.AsyncClient, stub: StubProcess, **behaviour: float) -> None:
+async def tell(client: httpx2.AsyncClient, stub: StubProcess, **behaviour: float) -> None:
+    """Change how the stub behaves."""
     (await client.put(f"{stub.url}/stub/behaviour", json=behaviour)).raise_for_status()
 
 

@@ -40,6 +40,7 @@ class Plan:
     flood_rounds: Rounds
     model: Flood
     model_rounds: Rounds
+    tracing_rounds: Rounds
 
 
 FULL = Plan(
@@ -51,6 +52,7 @@ FULL = Plan(
     flood_rounds=Rounds(3, 40),
     model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
     model_rounds=Rounds(3, 80),
+    tracing_rounds=Rounds(10, 180),
 )
 QUICK = Plan(
     first_ms=40,
@@ -61,4 +63,5 @@ QUICK = Plan(
     flood_rounds=Rounds(1, 0),
     model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
     model_rounds=Rounds(1, 0),
+    tracing_rounds=Rounds(2, 30),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 from e2e.bench.against_stub import StubResults
 from e2e.bench.errors import BenchError
@@ -51,6 +52,29 @@ def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]
         Table("Tokens/s with the real model", ("arm", "tokens/s"), rows, note),
         _processor_time("Processor time by process, with the real model", saturation),
         _memory("Memory of the whole stack with the real model", results.memory),
+    ]
+
+
+def tracing_tables(results: Saturation, plan: Plan) -> list[Table]:
+    """The tables of part three."""
+    ratios = [
+        traced / untraced
+        for untraced, traced in zip(results.direct.rounds, results.through.rounds, strict=True)
+    ]
+    rows = [
+        ["no request traced", _rates(results.direct)],
+        ["every request traced", _rates(results.through)],
+        ["traced / not traced, median of the rounds", f"**{100 * median(ratios):.1f} %**"],
+    ]
+    note = (
+        f"{plan.flood.streams} streams, answers of {plan.flood.tokens // 2} to {3 * plan.flood.tokens // 2}"
+        f" tokens, against the stub; {_of_rounds(results)}. The observer, which keeps the spans, shares the"
+        " machine."
+    )
+    arms = ("not traced", "traced")
+    return [
+        Table("Tokens/s with and without traces", ("arm", "tokens/s"), rows, note),
+        _processor_time("Processor time by process, with and without traces", results, arms),
     ]
 
 
@@ -113,12 +137,14 @@ def _throughput(results: StubResults, plan: Plan) -> Table:
     return Table("Tokens/s at saturation, against the stub", ("arm", "tokens/s"), rows, note)
 
 
-def _processor_time(title: str, saturation: Saturation) -> Table:
+def _processor_time(
+    title: str, saturation: Saturation, arms: tuple[str, str] = ("directly", "through Penstock")
+) -> Table:
     direct, through = saturation.direct_cpu_ms, saturation.through_cpu_ms
     rows = [[name, f"{direct[name]:.1f}", f"{through[name]:.1f}"] for name in through]
     rows.append(["together", f"{sum(direct.values()):.1f}", f"{sum(through.values()):.1f}"])
     note = "Milliseconds of processor time for 1,000 tokens, while they flow as fast as they can."
-    return Table(title, ("process", "directly", "through Penstock"), rows, note)
+    return Table(title, ("process", *arms), rows, note)
 
 
 def _memory(title: str, memory: Mapping[str, Memory], without: str = "") -> Table:

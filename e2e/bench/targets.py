@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -99,7 +100,10 @@ class Direct:
 
 @dataclass(frozen=True)
 class Through:
-    """Penstock's ``/v1/chat/completions``. `words_are_tokens` holds for the stub."""
+    """Penstock's ``/v1/chat/completions``. `words_are_tokens` holds for the stub.
+
+    Whether a request is `traced` is left to the settings of the stack (None), or said with it.
+    """
 
     client: httpx2.AsyncClient
     url: str
@@ -107,6 +111,7 @@ class Through:
     model: str
     messages: Callable[[int], Sequence[dict[str, str]]]
     words_are_tokens: bool
+    traced: bool | None = None
 
     async def ask(self, nth: int, max_tokens: int) -> Reply:
         """Return one whole answer. Raises BenchError if it is not one."""
@@ -119,6 +124,9 @@ class Through:
             "stream_options": {"include_usage": True},
         }
         headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        if self.traced is not None:
+            ids = f"{secrets.token_hex(16)}-{secrets.token_hex(8)}"
+            headers["traceparent"] = f"00-{ids}-{self.traced:02x}"
         body = msgspec.json.encode(request)
         reads: list[tuple[float, int]] = []
         generated: int | None = None

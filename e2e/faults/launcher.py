@@ -25,6 +25,7 @@ SERVICES = (
     "inference",
     "ingestion",
     "ingestion-worker",
+    "observer",
 )
 
 

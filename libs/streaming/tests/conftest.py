@@ -10,10 +10,11 @@ import pytest
 
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters import kafka
+from penstock.streaming.adapters.kafka.overview import open_overview
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.admin import ensure_topics
 from penstock.streaming.clock import unix_ms
-from penstock.streaming.ports import Committable, Consumer, Partition, Producer, Reader, Start
+from penstock.streaming.ports import Committable, Consumer, Overview, Partition, Producer, Reader, Start
 
 _numbers = itertools.count()
 
@@ -25,7 +26,9 @@ class Broker:
     producer: Callable[[], Awaitable[Producer]]
     reader: Callable[[Sequence[Partition], Start], Awaitable[Reader]]
     consumer: Callable[[str, Sequence[Topic], Committable], Awaitable[Consumer]]
+    overview: Callable[[], Awaitable[Overview]]
     make_topics: Callable[[Sequence[Topic]], Awaitable[None]]
+    partition_of: Callable[[bytes, int], int]
 
 
 @pytest.fixture
@@ -55,7 +58,9 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         consumer=lambda group, topics, committable: keep(
             kafka.open_consumer(bootstrap, group, [t.name for t in topics], committable, 6_000)
         ),
+        overview=lambda: keep(open_overview(bootstrap)),
         make_topics=make_topics,
+        partition_of=kafka.partition_of,
     )
     await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
 
@@ -75,4 +80,14 @@ def _memory() -> Broker:
     async def consumer(group: str, topics: Sequence[Topic], committable: Committable) -> Consumer:
         return brokers[0].consumer(group, [t.name for t in topics], committable)
 
-    return Broker(producer, reader, consumer, make_topics)
+    async def overview() -> Overview:
+        return brokers[0].overview()
+
+    return Broker(
+        producer,
+        reader,
+        consumer,
+        overview,
+        make_topics,
+        lambda key, partitions: brokers[0].partition_of(key, partitions),
+    )

@@ -153,6 +153,23 @@ async def test_a_reader_begins_at_a_time(broker: Any, topic: Topic) -> None:
     assert late.position(where) == 2
 
 
+async def test_a_member_learns_where_its_partitions_end_also_while_it_is_paused(
+    broker: Any, topic: Topic, unique: Unique
+) -> None:
+    producer = await broker.producer()
+    consumer = await broker.consumer(unique("group"), [topic], lambda _: None)
+    await consumer.pause()
+    async with asyncio.timeout(30):
+        while len(await consumer.ends()) < topic.partitions:
+            await consumer.poll(0.1)
+    assert set((await consumer.ends()).values()) == {0}
+    for _ in range(3):
+        await producer.send(topic.name, b"k", b"v", [], 1)
+    ends = await consumer.ends()
+    assert ends[Partition(topic.name, 1)] == 3
+    assert sum(ends.values()) == 3
+
+
 async def test_a_paused_consumer_reads_nothing_until_resumed(
     broker: Any, topic: Topic, unique: Unique
 ) -> None:
@@ -203,3 +220,43 @@ async def test_a_topic_that_does_not_stand_is_an_error(broker: Any, topic: Topic
     producer = await broker.producer()
     with pytest.raises(BrokerError):
         await producer.send(f"{topic.name}-not", b"k", b"v", [])
+
+
+async def test_a_key_goes_where_it_is_said_to_go(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    reader = await broker.reader([Partition(topic.name, n) for n in range(4)], "beginning")
+    keys = [b"", b"k", b"\xff" * 5, *(b"key-%d" % i for i in range(20))]
+    for key in keys:
+        await producer.send(topic.name, key, b"v", [])
+    found = await read(lambda: reader.poll(0.1), len(keys))
+    assert {r.key: r.partition.number for r in found} == {key: broker.partition_of(key, 4) for key in keys}
+
+
+async def test_other_bytes_than_the_key_may_choose_the_partition(broker: Any, topic: Topic) -> None:
+    producer = await broker.producer()
+    reader = await broker.reader([Partition(topic.name, n) for n in range(4)], "beginning")
+    for i in range(20):
+        await producer.send(topic.name, b"key-%d" % i, b"v", [], b"subject-%d" % (i % 5))
+    found = await read(lambda: reader.poll(0.1), 20)
+    assert all(
+        r.partition.number == broker.partition_of(b"subject-%d" % (int(r.key[4:]) % 5), 4) for r in found
+    )
+
+
+async def test_an_overview_tells_how_far_topics_and_groups_are(
+    broker: Any, topic: Topic, unique: Unique
+) -> None:
+    producer, overview = await broker.producer(), await broker.overview()
+    one, two = Partition(topic.name, 1), Partition(topic.name, 2)
+    for number in (1, 1, 1, 2):
+        await producer.send(topic.name, b"k", b"v", [], number)
+    extents = await overview.extents([one, two, Partition(topic.name, 3)])
+    assert extents == {one: (0, 3), two: (0, 1), Partition(topic.name, 3): (0, 0)}
+    group, other = unique("g"), unique("g")
+    assert await overview.groups([other]) == {other: (0, {})}
+    consumer = await broker.consumer(group, [topic], nothing)
+    await read(lambda: polled(consumer), 4)
+    await consumer.commit({one: Position(2)})
+    both = await overview.groups([group, other])
+    assert both == {group: (1, {one: 2}), other: (0, {})}
+    assert group in await overview.group_names()

@@ -30,3 +30,11 @@ def test_before_that_the_youngest_record_serves() -> None:
     clock.acknowledged(201_000)
     clock.read(700_000)
     assert clock() == 201_000
+
+
+def test_the_likeliest_time_is_this_machines_until_an_acknowledgement_tells_more() -> None:
+    clock = BrokerClock(lambda: 500_000)
+    clock.read(100_000)  # an old record
+    assert clock.likely() == 500_000
+    clock.acknowledged(200_000)
+    assert clock.likely() == 200_000

@@ -10,12 +10,15 @@ import kafka
 from kafka import errors
 from kafka.admin import ConfigResource
 
-from penstock.messages.topics import TOPICS, Topic
+from penstock.messages.topics import COMPACTION_LAG_MS, TOPICS, Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
 from penstock.streaming.ports import BrokerError, Partition
 
 _CONNECT_MS = 5_000
+_REQUEST_MS = 30_000
 _HOUR_MS = 3_600_000
+# The lag is also the longest that a segment is written to, unless `segment.ms` is less.
+_COMPACTED = {"cleanup.policy": "compact", "max.compaction.lag.ms": str(COMPACTION_LAG_MS)}
 
 
 async def ensure_topics(
@@ -23,9 +26,10 @@ async def ensure_topics(
 ) -> list[str]:
     """Create the topics and dead-letter topics that are missing, and return their names.
 
-    `retention_hours` is for how long requests and answers are kept (topics `chat.*`), also in topics that
-    stand already; None leaves that to the broker. Documents are kept for good. Raises BrokerError if no
-    broker answers, or if a topic stands with another number of partitions.
+    `retention_hours` is for how long requests, answers, and dead letters of either and of documents are
+    kept, also in topics that stand already; None leaves that to the broker. Documents are kept until they
+    are taken back. Raises BrokerError if no broker answers, or if a topic stands with another number of
+    partitions.
     """
     return await asyncio.to_thread(_ensure, bootstrap, topics, retention_hours)
 
@@ -46,25 +50,26 @@ async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
 
 
 def _delete_before(bootstrap: str, offsets: Mapping[Partition, int]) -> None:
-    with _admin(bootstrap) as admin:
+    with open_admin(bootstrap) as admin:
         admin.delete_records({kafka.TopicPartition(*p): offset for p, offset in offsets.items()})
 
 
 def _committed(bootstrap: str, group: str) -> dict[Partition, int]:
-    with _admin(bootstrap) as admin:
+    with open_admin(bootstrap) as admin:
         found = admin.list_group_offsets(group).get(group, {})
     return {Partition(tp.topic, tp.partition): position.offset for tp, position in found.items()}
 
 
 def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | None) -> list[str]:
-    wanted = _wanted(topics)
-    with _admin(bootstrap) as admin:
+    wanted = wanted_partitions(topics)
+    configs = wanted_configs(topics, retention_hours)
+    with open_admin(bootstrap) as admin:
         standing = _standing(admin)
         wrong = [f"{n} has {standing[n]}, needs {p}" for n, p in wanted.items() if standing.get(n, p) != p]
         if wrong:
             raise BrokerError(f"partitions of existing topics differ: {'; '.join(wrong)}")
         new = {
-            name: {"num_partitions": count, "configs": _configs(name, retention_hours)}
+            name: {"num_partitions": count, "configs": configs[name]}
             for name, count in wanted.items()
             if name not in standing
         }
@@ -72,8 +77,14 @@ def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | No
             admin.create_topics(new, wait_for_metadata=True)
         old = sorted(wanted.keys() - new.keys())
         if old:
-            admin.alter_configs([ConfigResource("TOPIC", n, _configs(n, retention_hours)) for n in old])
+            admin.alter_configs([ConfigResource("TOPIC", n, configs[n]) for n in old])
     return sorted(new)
+
+
+def wanted_configs(topics: Sequence[Topic], retention_hours: float | None) -> dict[str, dict[str, str]]:
+    """Return what `ensure_topics` sets, by the names of topics and dead-letter topics."""
+    configs = {name: _configs(name, retention_hours) for name in wanted_partitions(topics)}
+    return configs | {topic.name: configs[topic.name] | _COMPACTED for topic in topics if topic.compacted}
 
 
 def _configs(name: str, retention_hours: float | None) -> dict[str, str]:
@@ -83,20 +94,21 @@ def _configs(name: str, retention_hours: float | None) -> dict[str, str]:
 
 
 def _retention(name: str, hours: float | None) -> dict[str, str]:
-    if name.startswith("documents."):
+    if name.startswith("documents.") and not name.endswith(".dlq"):
         return {"retention.ms": "-1"}  # an index that is made anew reads them all
-    if hours is None or not name.startswith("chat."):
+    if hours is None or not name.startswith(("chat.", "documents.")):
         return {}
     # Kafka drops whole segments only, and never the one being written.
     return {"retention.ms": str(round(hours * _HOUR_MS)), "segment.ms": str(round(hours * _HOUR_MS / 8))}
 
 
 def _missing(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
-    with _admin(bootstrap) as admin:
-        return sorted(_wanted(topics).keys() - _standing(admin).keys())
+    with open_admin(bootstrap) as admin:
+        return sorted(wanted_partitions(topics).keys() - _standing(admin).keys())
 
 
-def _wanted(topics: Sequence[Topic]) -> dict[str, int]:
+def wanted_partitions(topics: Sequence[Topic]) -> dict[str, int]:
+    """Return the topics and dead-letter topics that should stand, with their partitions."""
     return {topic.name: topic.partitions for topic in topics} | {topic.dlq: 1 for topic in topics}
 
 
@@ -105,10 +117,13 @@ def _standing(admin: Any) -> dict[str, int]:
 
 
 @contextmanager
-def _admin(bootstrap: str) -> Iterator[Any]:
+def open_admin(bootstrap: str, request_ms: int = _REQUEST_MS) -> Iterator[Any]:
+    """Open the library's admin client; its errors become BrokerError, within the block as well."""
     _knock(bootstrap)
     try:
-        admin = kafka.KafkaAdminClient(bootstrap_servers=bootstrap, bootstrap_timeout_ms=_CONNECT_MS)
+        admin = kafka.KafkaAdminClient(
+            bootstrap_servers=bootstrap, bootstrap_timeout_ms=_CONNECT_MS, request_timeout_ms=request_ms
+        )
         try:
             yield admin
         finally:

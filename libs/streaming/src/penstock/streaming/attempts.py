@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import structlog
+from opentelemetry import trace
 from tenacity import (
     AsyncRetrying,
+    RetryCallState,
     retry_if_exception_type,
     stop_after_delay,
     wait_exponential_jitter,
@@ -14,6 +16,7 @@ from tenacity import (
 from penstock.messages.envelope import Envelope
 from penstock.streaming.errors import HandlerError, PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
+from penstock.telemetry import names
 
 RETRY_SECONDS = 20.0
 log = structlog.get_logger()
@@ -30,11 +33,13 @@ async def attempt(
     handle: Callable[[], Awaitable[None]],
     envelope: Envelope,
     clock_ms: Callable[[], int],
+    retried: Callable[[], None] = lambda: None,
     retry_seconds: float = RETRY_SECONDS,
 ) -> HandlerError | None:
     """Run `handle` until it succeeds (None), fails for good, or the deadline of `envelope` passes.
 
-    Transient errors are repeated with exponential backoff and jitter for `retry_seconds`. An unexpected
+    Transient errors are repeated with exponential backoff and jitter for `retry_seconds`; the current span is
+    told. An unexpected
     exception is a fault in the handler: it becomes a permanent `internal_error`. Only BrokerError is raised.
     """
     remaining = (envelope.deadline_ms - clock_ms()) / 1000 if envelope.deadline_ms else None
@@ -45,6 +50,7 @@ async def attempt(
         wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
         retry=retry_if_exception_type(TransientError),
         reraise=True,
+        before_sleep=lambda state: _tell(state, retried),
     )
     try:
         async with asyncio.timeout(remaining):
@@ -60,6 +66,16 @@ async def attempt(
     except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
         return fault(error, envelope)
     return None
+
+
+def _tell(state: RetryCallState, retried: Callable[[], None]) -> None:
+    retried()
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, HandlerError):
+        trace.get_current_span().add_event(
+            names.EVENT_RETRY,
+            {names.ERROR_TYPE: error.code, names.PENSTOCK_ATTEMPT: state.attempt_number},
+        )
 
 
 def fault(error: Exception, envelope: Envelope) -> HandlerError:

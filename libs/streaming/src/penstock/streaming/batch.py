@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Collection, Sequence
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, use_span
 
 from penstock.messages.envelope import Envelope
 from penstock.streaming.attempts import attempt
@@ -12,6 +12,10 @@ from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Batch
+from penstock.streaming.tracing import about
+from penstock.telemetry import names
+from penstock.telemetry.about import work_for
+from penstock.telemetry.spans import current, fail
 
 
 class BatchProcessor:
@@ -20,7 +24,7 @@ class BatchProcessor:
     def __init__(self, processing: Batch, means: Means) -> None:
         self._handle = processing.handle
         self._size = processing.size
-        self._outbox, self._failures, self._spans, self._clock_ms = means
+        self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
         self._waiting: deque[Work] = deque()
         self._running: asyncio.Task[None] | None = None
 
@@ -31,6 +35,9 @@ class BatchProcessor:
     def is_full(self) -> bool:
         return len(self._waiting) > self._size
 
+    def waiting(self, topic: str) -> int:
+        return sum(work.topic.name == topic for work in list(self._waiting))
+
     def tick(self) -> None:
         if self._running is not None and self._running.done():
             self._running.result()
@@ -38,6 +45,8 @@ class BatchProcessor:
         if self._running is None and self._waiting:
             count = min(self._size, len(self._waiting))
             works = [self._waiting.popleft() for _ in range(count)]
+            for work in works:
+                self._spans.waited(work.received.envelope, work.record)
             self._running = asyncio.create_task(self._process(works))
 
     async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
@@ -65,8 +74,19 @@ class BatchProcessor:
 
     async def _process(self, works: Sequence[Work]) -> None:
         """Handle works together; if that fails for good, one by one, so that only the faulty one is lost."""
+        began = self._meter.now()
         spans = [self._spans.process(w.received.envelope, w.record) for w in works]
-        error = await self._attempt(works, spans)
+        try:
+            error = await self._together(works, spans)
+            await self._end(works, spans, error)
+            if error is None or len(works) == 1:  # else each has been measured by itself
+                for work, span in zip(works, spans, strict=True):
+                    self._meter.processed(work.topic.name, began, span, error)
+        finally:
+            for span in spans:
+                span.end()
+
+    async def _end(self, works: Sequence[Work], spans: Sequence[Span], error: HandlerError | None) -> None:
         if error is None:
             for work in works:
                 work.done()
@@ -76,10 +96,22 @@ class BatchProcessor:
             )
             works[0].done()
         else:
+            for span in spans:
+                span.add_event(names.EVENT_SPLIT, {names.ERROR_TYPE: error.code})
             for work in works:
                 await self._process([work])
-        for span in spans:
-            span.end()
+
+    async def _together(self, works: Sequence[Work], spans: Sequence[Span]) -> HandlerError | None:
+        """Handle works within a span: that of the only one, or one of their own for many."""
+        if len(works) == 1:
+            work_for(about(works[0].topic.name, works[0].received.envelope))
+            with use_span(spans[0], record_exception=False, set_status_on_exception=False):
+                return await self._attempt(works, spans)
+        with current(self._spans.batch(works[0].topic.name, spans)) as span:
+            error = await self._attempt(works, spans)
+            if error is not None:
+                fail(span, error.code)
+            return error
 
     async def _attempt(self, works: Sequence[Work], spans: Sequence[Span]) -> HandlerError | None:
         by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
@@ -93,4 +125,4 @@ class BatchProcessor:
                 acks.append(self._outbox.emit(cause.envelope, outgoing, nth, by_cause[id(cause)]))
             await asyncio.gather(*acks)
 
-        return await attempt(handle, works[0].received.envelope, self._clock_ms)
+        return await attempt(handle, works[0].received.envelope, self._clock_ms, self._meter.retried)

@@ -33,6 +33,13 @@ class BrokerClock:
     def __call__(self) -> int:
         return self._local_ms() + self._ahead
 
+    def likely(self) -> int:
+        """Return the likeliest time: this machine's until an acknowledgement has told more.
+
+        Other than the time for deadlines, it may be too late.
+        """
+        return self() if self._acknowledged else self._local_ms()
+
     def acknowledged(self, stamp_ms: int) -> None:
         """Take note of the broker's time in an acknowledgement that has just come."""
         self._acknowledged.append(stamp_ms - self._local_ms())

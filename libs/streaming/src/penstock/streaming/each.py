@@ -12,6 +12,9 @@ from penstock.streaming.attempts import attempt
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Each
+from penstock.streaming.tracing import about
+from penstock.telemetry.about import work_for
+from penstock.telemetry.spans import current
 
 
 class EachProcessor:
@@ -20,7 +23,7 @@ class EachProcessor:
     def __init__(self, processing: Each, means: Means) -> None:
         self._handle = processing.handle
         self._concurrency = processing.concurrency
-        self._outbox, self._failures, self._spans, self._clock_ms = means
+        self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
         self._waiting: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
@@ -32,6 +35,9 @@ class EachProcessor:
     @property
     def is_full(self) -> bool:
         return len(self._waiting) > self._concurrency()
+
+    def waiting(self, topic: str) -> int:
+        return sum(work.topic.name == topic for work in list(self._waiting))
 
     def tick(self) -> None:
         if self._broken is not None:
@@ -76,10 +82,16 @@ class EachProcessor:
 
     async def _process(self, work: Work) -> None:
         envelope = work.received.envelope
-        with self._spans.process(envelope, work.record) as span:
-            error = await attempt(lambda: self._emit_all(work, span), envelope, self._clock_ms)
+        began = self._meter.now()
+        work_for(about(work.topic.name, envelope))
+        self._spans.waited(envelope, work.record)
+        with current(self._spans.process(envelope, work.record, self._begun(work))) as span:
+            error = await attempt(
+                lambda: self._emit_all(work, span), envelope, self._clock_ms, self._meter.retried
+            )
             if error is not None:
                 await self._failures.fail(work.record, work.topic, envelope, error, span)
+            self._meter.processed(work.topic.name, began, span, error)
         work.done()
 
     async def _emit_all(self, work: Work, span: trace.Span) -> None:
@@ -89,6 +101,10 @@ class EachProcessor:
                 acks.append(self._outbox.emit(work.received.envelope, item, len(acks), span))
                 await self._outbox.room()
         self._acknowledged(work, await asyncio.gather(*acks))
+
+    def _begun(self, work: Work) -> str:  # noqa: ARG002  # for those who take over what others began
+        """Return the `traceparent` of the span in which an owner before us handled the same event, if any."""
+        return ""
 
     def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
         """All that a work has caused stands at these offsets."""

@@ -9,7 +9,8 @@ from penstock.streaming.attempts import DeadlineExceeded
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Record
-from penstock.streaming.tracing import fail
+from penstock.streaming.tracing import about
+from penstock.telemetry.spans import fail
 
 log = structlog.get_logger()
 
@@ -27,8 +28,7 @@ class Failures:
         fail(span, error.code)
         log.warning(
             "request_failed",
-            request_id=envelope.subject,
-            tenant=envelope.tenant,
+            **about(topic.name, envelope).fields,
             code=error.code,
             topic=topic.name,
             partition=record.partition.number,
@@ -36,4 +36,4 @@ class Failures:
         )
         await self._outbox.fail_request(envelope, error, span)
         if not isinstance(error, DeadlineExceeded):
-            await self._outbox.bury(record, topic, str(error))
+            await self._outbox.bury(record, topic, str(error), envelope, span)

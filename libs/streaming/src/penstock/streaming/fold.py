@@ -7,12 +7,17 @@ from dataclasses import dataclass, field
 from opentelemetry.trace import Span
 
 from penstock.messages.envelope import Envelope
+from penstock.messages.event import Event
 from penstock.messages.reading import Fence
 from penstock.streaming.attempts import DeadlineExceeded, fault
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
-from penstock.streaming.stage import Fold, Outgoing
+from penstock.streaming.stage import Fold, Outgoing, Received
+from penstock.streaming.tracing import about
+from penstock.telemetry import names
+from penstock.telemetry.about import About, work_for, working_for
+from penstock.telemetry.spans import current
 
 GRACE_MS = 2_000  # past its deadline, for the stages before to say so themselves
 _MAX_ENDING = 256
@@ -24,7 +29,10 @@ class _Subject:
     """One open subject: its state, the records it holds back, and the acknowledgements it waits for."""
 
     first: Envelope
+    whom: About
     span: Span
+    began: float
+    epoch: int
     state: object = None
     works: list[Work] = field(default_factory=list)
     acks: list[asyncio.Future[int]] = field(default_factory=list)
@@ -59,7 +67,7 @@ class FoldProcessor:
 
     def __init__(self, processing: Fold[object], means: Means) -> None:
         self._handle = processing.handle
-        self._outbox, self._failures, self._spans, self._clock_ms = means
+        self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
         self._epochs: dict[Partition, _Epochs] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -68,14 +76,21 @@ class FoldProcessor:
     def submit(self, work: Work) -> None:
         received = work.received
         if not self._epochs[received.partition].admits(received.envelope.epoch, received.offset):
+            self._meter.fenced[work.topic.name] += 1
             work.done()
             return
         key = (received.partition, received.envelope.subject)
         subject = self._open.get(key)
         if subject is None:
-            span = self._spans.process(received.envelope, work.record)
-            subject = self._open[key] = _Subject(received.envelope, span)
+            subject = self._open[key] = self._begin(work)
+        elif subject.epoch != received.envelope.epoch:
+            subject.epoch = received.envelope.epoch
+            subject.span.add_event(names.EVENT_TAKEN_OVER, {names.PENSTOCK_EPOCH: subject.epoch})
         subject.works.append(work)
+        with working_for(subject.whom):
+            self._fold(key, subject, received)
+
+    def _fold(self, key: tuple[Partition, str], subject: _Subject, received: Received[Event]) -> None:
         try:
             step = self._handle(subject.state, received)
         except HandlerError as error:
@@ -93,6 +108,9 @@ class FoldProcessor:
     @property
     def is_full(self) -> bool:
         return len(self._ending) > _MAX_ENDING
+
+    def waiting(self, _topic: str) -> int:
+        return 0  # what comes is folded at once
 
     def tick(self) -> None:
         if self._broken is not None:
@@ -128,6 +146,13 @@ class FoldProcessor:
         for subject in self._open.values():
             subject.span.end()
 
+    def _begin(self, work: Work) -> _Subject:
+        envelope = work.received.envelope
+        self._spans.waited(envelope, work.record)
+        span = self._spans.process(envelope, work.record)
+        whom = about(work.topic.name, envelope)
+        return _Subject(envelope, whom, span, self._meter.now(), envelope.epoch)
+
     def _emit(self, subject: _Subject, outgoing: Outgoing) -> None:
         ack = self._outbox.emit(subject.first, outgoing, subject.emitted, subject.span)
         subject.acks.append(ack)
@@ -139,11 +164,13 @@ class FoldProcessor:
         task.add_done_callback(self._finished)
 
     async def _finish(self, subject: _Subject, error: HandlerError | None) -> None:
-        with subject.span:
+        work_for(subject.whom)
+        with current(subject.span):
             if error is not None:
                 last = subject.works[-1]
                 await self._failures.fail(last.record, last.topic, subject.first, error, subject.span)
             await asyncio.gather(*subject.acks)
+            self._meter.processed(subject.works[-1].topic.name, subject.began, subject.span, error)
         for work in subject.works:
             work.done()
 

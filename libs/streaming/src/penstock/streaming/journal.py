@@ -35,9 +35,10 @@ class _Turn(NamedTuple):
 
 @dataclass(slots=True)
 class _Run:
-    """One event that is being handled, or waits for it."""
+    """One event that is handled, or waits for it; `begun` is the `traceparent` of what `earlier` has."""
 
     earlier: Sequence[Event]
+    begun: str
     handover: asyncio.Event = field(default_factory=asyncio.Event)
     unfinished: bool = False
 
@@ -93,6 +94,9 @@ class JournalProcessor(EachProcessor):
         held = sum(len(owned.held) for owned in self._owned.values())
         return len(self._waiting) + held > self._concurrency()
 
+    def waiting(self, topic: str) -> int:
+        return super().waiting(topic) + sum(len(owned.held) for owned in list(self._owned.values()))
+
     def submit(self, work: Work) -> None:
         owned = self._owned[work.received.partition]
         if owned.claim is None:
@@ -121,6 +125,7 @@ class JournalProcessor(EachProcessor):
         for partition in partitions:
             if owned := self._owned.pop(partition, None):
                 owned.settled.set()
+        self._meter.gave_up(partition.number for partition in partitions)
         for turn, run in self._runs.items():
             if turn.partition in partitions:
                 run.handover.set()
@@ -144,6 +149,8 @@ class JournalProcessor(EachProcessor):
             if owned is None or owned is not owned_before[partition]:
                 continue  # taken away meanwhile, and perhaps given back: that is another ownership
             self._begin(owned, claim)
+            going_on = sum(not written.ended for written in claim.subjects.values())
+            self._meter.took_over(partition.number, claim.marker.epoch, going_on)
 
     def _begin(self, owned: _Owned, claim: Claim) -> None:
         owned.written = claim.marker
@@ -174,7 +181,8 @@ class JournalProcessor(EachProcessor):
         assert owned.claim is not None  # noqa: S101  # nothing is taken before
         envelope = _under(owned.claim.marker.epoch, work.received.envelope)
         received = Received(work.received.event, envelope, work.received.partition, work.received.offset)
-        self._runs[_turn(received)] = _Run(written.events() if written else ())
+        run = _Run(written.events(), written.traceparent) if written else _Run((), "")
+        self._runs[_turn(received)] = run
         super().submit(
             work._replace(received=received, done=lambda: self._settle(owned, received, work.done))
         )
@@ -187,6 +195,9 @@ class JournalProcessor(EachProcessor):
                 ended = item.event.TERMINAL
                 yield item
         run.unfinished = not ended
+
+    def _begun(self, work: Work) -> str:
+        return self._runs[_turn(work.received)].begun
 
     def _settle(self, owned: _Owned, received: Received[Event], done: Callable[[], None]) -> None:
         """All that a run wrote is acknowledged: it is done, unless somebody else goes on with it."""

@@ -3,14 +3,14 @@
 from collections.abc import Callable, Collection, Mapping
 
 from penstock.streaming.ports import Partition, Position
-from penstock.streaming.watermark import Watermark
+from penstock.streaming.watermark import UNKNOWN, Arrival, Watermark
 
 
 class Offsets:
     """The watermarks of all partitions of one consumer.
 
     `note` tells what to keep with the commit of an offset. It and `committable` may be called from another
-    thread (a rebalance asks for them); all else is for one thread.
+    thread (a rebalance asks for them); all else, but for `marks`, is for one thread.
     """
 
     def __init__(self) -> None:
@@ -23,13 +23,13 @@ class Offsets:
         self._marks[partition] = Watermark(committed.offset)
         self._committed[partition] = committed
 
-    def add(self, partition: Partition, offset: int) -> Callable[[], None]:
+    def add(self, partition: Partition, offset: int, arrival: Arrival = UNKNOWN) -> Callable[[], None]:
         """Take note of a record polled from a partition of ours, and return what to call when it is handled.
 
         That call does nothing once the partition was dropped, even if it has come back since.
         """
         mark = self._marks[partition]
-        mark.add(offset)
+        mark.add(offset, arrival)
         return lambda: mark.done(offset)
 
     def drop(self, partitions: Collection[Partition]) -> None:
@@ -48,6 +48,10 @@ class Offsets:
     def owned(self) -> Collection[Partition]:
         """Return the partitions that are ours."""
         return self._marks.keys()
+
+    def marks(self) -> Mapping[Partition, Watermark]:
+        """Return the watermarks as they are now; only to look at. Called from any thread."""
+        return dict(self._marks)
 
     def take_news(self) -> Mapping[Partition, Position]:
         """Return what is to be committed and differs from the last call."""

@@ -25,6 +25,17 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
+class Written(int):
+    """The offset of a record that the broker has acknowledged; it knows the partition, too."""
+
+    partition: int
+
+    def __new__(cls, offset: int, partition: int) -> "Written":
+        written = super().__new__(cls, offset)
+        written.partition = partition
+        return written
+
+
 class Position(NamedTuple):
     """Where in a partition to read on, and a note kept with that (at most 4,096 bytes)."""
 
@@ -79,6 +90,9 @@ class Consumer(Protocol):
     async def commit(self, offsets: Mapping[Partition, Position]) -> None:
         """Commit where to read on. Raises BrokerError; partitions no longer ours are ignored."""
 
+    async def ends(self) -> Mapping[Partition, int]:
+        """Return the end of each partition of ours: the next record gets that offset. Raises BrokerError."""
+
     async def confirm(self, partition: Partition, position: Position) -> bool:
         """Commit, and return whether the group took it: it counts this member, the partition its own."""
 
@@ -101,12 +115,13 @@ class Producer(Protocol):
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        partition: int | None = None,
+        partition: int | bytes | None = None,
     ) -> asyncio.Future[int]:
         """Hand over one record at once; the future gives its offset when the broker has acknowledged it.
 
-        Without `partition` the key's hash chooses, in the same way for all topics. Records of one partition
-        keep their order. It raises BrokerError when the record was not taken.
+        The partition is the one of this number, or the one that a hash chooses, in the same way for all
+        topics: of these bytes, without them of the key. Records of one partition keep their order. It raises
+        BrokerError when the record was not taken.
         """
 
     async def room(self) -> None:
@@ -133,6 +148,36 @@ class Reader(Protocol):
 
     def position(self, partition: Partition) -> int:
         """Return the offset up to which polls have returned records of a partition that is read."""
+
+    async def close(self) -> None:
+        """Close the connection."""
+
+
+class Extent(NamedTuple):
+    """What is kept of a partition: from offset `begin` up to, and without, `end`."""
+
+    begin: int
+    end: int
+
+
+class Group(NamedTuple):
+    """A consumer group: how many members it has, and what it has committed."""
+
+    members: int
+    committed: Mapping[Partition, int]
+
+
+class Overview(Protocol):
+    """Tells how far topics and consumer groups are, without taking part."""
+
+    async def extents(self, partitions: Collection[Partition]) -> dict[Partition, Extent]:
+        """Return what is kept of each partition. Raises BrokerError."""
+
+    async def groups(self, names: Collection[str]) -> dict[str, Group]:
+        """Return each of these groups; one that there is not has no members. Raises BrokerError."""
+
+    async def group_names(self) -> list[str]:
+        """Return the names of all groups. Raises BrokerError."""
 
     async def close(self) -> None:
         """Close the connection."""

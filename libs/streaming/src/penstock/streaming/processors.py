@@ -7,6 +7,7 @@ from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.failures import Failures
+from penstock.streaming.metering import StageMeter
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition, Record
 from penstock.streaming.stage import Received
@@ -29,6 +30,7 @@ class Means(NamedTuple):
     failures: Failures
     spans: Spans
     clock_ms: Callable[[], int]
+    meter: StageMeter
 
 
 class Processor(Protocol):
@@ -40,6 +42,9 @@ class Processor(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether no more should be polled for now."""
+
+    def waiting(self, topic: str) -> int:
+        """Return how many submitted records of a topic wait for their turn. Called from any thread."""
 
     def tick(self) -> None:
         """Do what is due by time; called several times a second. Raises BrokerError if sending has failed."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import msgspec
+
 from penstock.messages import codec
 from penstock.messages.envelope import Envelope, from_headers, to_headers
 from penstock.messages.event import Event, InvalidEvent
@@ -27,6 +29,11 @@ def envelope_of(record: Record) -> Envelope | None:
         return None
 
 
+def takes_back(record: Record, topic: Topic) -> bool:
+    """Return whether a record only says that another one no longer counts (Kafka's "tombstone")."""
+    return topic.compacted and record.value is None
+
+
 def _envelope(record: Record) -> Envelope:
     envelope = from_headers(record.headers)
     if envelope.reply_partition >= REPLY_PARTITIONS:
@@ -36,6 +43,8 @@ def _envelope(record: Record) -> Envelope:
 
 def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> asyncio.Future[int]:
     """Hand one event over; the future gives its offset once acknowledged, or raises BrokerError."""
+    if topic.compacted:
+        return _put(producer, topic, envelope, event.slot, codec.encode(event))
     key = envelope.tenant if topic.key is Key.TENANT else envelope.subject
     return producer.send(
         topic.name,
@@ -44,3 +53,19 @@ def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> 
         to_headers(envelope),
         envelope.reply_partition if topic.reply else None,
     )
+
+
+def take_back(
+    producer: Producer, topic: Topic, envelope: Envelope, slot: tuple[int, ...]
+) -> asyncio.Future[int]:
+    """Have Kafka remove what a compacted topic holds of the envelope's tenant and subject in a slot."""
+    return _put(producer, topic, envelope, slot, None)
+
+
+def _put(
+    producer: Producer, topic: Topic, envelope: Envelope, slot: tuple[int, ...], body: bytes | None
+) -> asyncio.Future[int]:
+    # JSON, so that no tenant's and subject's names run together into those of another.
+    key = msgspec.json.encode((envelope.tenant, envelope.subject, *slot))
+    subject = envelope.subject.encode()
+    return producer.send(topic.name, key, body, to_headers(envelope), subject)

@@ -18,6 +18,7 @@ from penstock.streaming.errors import PermanentError
 from penstock.streaming.failures import Failures
 from penstock.streaming.fold import FoldProcessor
 from penstock.streaming.journal import JournalProcessor
+from penstock.streaming.metering import StageMeter
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader, Record
@@ -25,10 +26,14 @@ from penstock.streaming.processors import Means, Processor, Work
 from penstock.streaming.quarantine import Quarantine, Tolerance
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
 from penstock.streaming.takeover import Takeover
-from penstock.streaming.tracing import Spans
+from penstock.streaming.tracing import Spans, about
+from penstock.telemetry.about import work_for
+from penstock.telemetry.meters import watched
+from penstock.telemetry.spans import current
 
 POLL_SECONDS = 0.1
 COMMIT_SECONDS = 0.2
+LOOK_SECONDS = 2.0
 DRAIN_SECONDS = 8.0
 _JOIN_SECONDS = 3.0  # a poll amid a join may take that long
 log = structlog.get_logger()
@@ -64,23 +69,31 @@ class Runner:
         self._producer = producer
         self._offsets = offsets
         self._clock = clock or BrokerClock()
-        self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name)
+        self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name, instance, self._clock.likely)
         self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, self._clock)
         self._failures = Failures(self._outbox)
-        means = Means(self._outbox, self._failures, self._spans, self._clock)
+        self._meter = StageMeter(stage, offsets, self._clock, self._outbox.buried)
+        means = Means(self._outbox, self._failures, self._spans, self._clock, self._meter)
         self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
         offsets.note = self._processor.note
+        self._meter.waiting = self._processor.waiting
         self._quarantine = Quarantine(tolerance)
         self._quarantined = quarantined
         self._rejecting: set[asyncio.Task[None]] = set()
         self._committing: asyncio.Task[None] | None = None
         self._next_commit = 0.0
+        self._looking: asyncio.Task[None] | None = None
+        self._next_look = 0.0
         self._session_seconds = session_seconds
         self._awake = time.monotonic()
         self._paused = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then finish what runs, commit it and leave the group."""
+        with watched(self._meter.reads()):
+            await self._run(stop)
+
+    async def _run(self, stop: asyncio.Event) -> None:
         try:
             while not stop.is_set():
                 polled = await self._consumer.poll(POLL_SECONDS)
@@ -99,6 +112,8 @@ class Runner:
             await asyncio.gather(*self._rejecting)
             await self._commit()
         finally:
+            if self._looking is not None:
+                self._looking.cancel()
             with suppress(BrokerError):
                 await self._consumer.close()
 
@@ -130,17 +145,28 @@ class Runner:
         await self._producer.room()
         full = self._processor.is_full or self._quarantine.reason is not None
         if full != self._paused:
-            self._paused = full
+            self._paused = self._meter.is_paused = full
             await (self._consumer.pause() if self._paused else self._consumer.resume())
         now = time.monotonic()
         if now >= self._next_commit and (self._committing is None or self._committing.done()):
             self._next_commit = now + COMMIT_SECONDS
             self._committing = asyncio.create_task(self._commit())
+        if now >= self._next_look and (self._looking is None or self._looking.done()):
+            self._next_look = now + LOOK_SECONDS
+            self._looking = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        """Learn how much is still to be read; not to know that for a while does no harm."""
+        with suppress(BrokerError):
+            self._meter.ends = await self._consumer.ends()
 
     def _accept(self, record: Record) -> None:
         self._clock.read(record.timestamp_ms)
         topic = self._topics[record.partition.topic]
-        done = self._offsets.add(record.partition, record.offset)
+        done = self._offsets.add(record.partition, record.offset, self._meter.arrival(record))
+        if records.takes_back(record, topic):
+            done()
+            return
         try:
             received = records.decode(record, topic)
         except InvalidEvent as error:
@@ -148,6 +174,7 @@ class Runner:
             self._rejecting.add(asyncio.create_task(self._reject(record, str(error), done)))
         else:
             self._watch(valid=True)
+            self._meter.weigh(received.event)
             self._processor.submit(Work(record, topic, received, done))
 
     def _watch(self, *, valid: bool) -> None:
@@ -172,7 +199,9 @@ class Runner:
             envelope = owning
             self._processor.abandon(record.partition, envelope.subject)
             invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
-            with self._spans.process(envelope, record) as span:
+            work_for(about(topic.name, envelope))
+            self._spans.waited(envelope, record)
+            with current(self._spans.process(envelope, record)) as span:
                 await self._failures.fail(record, topic, envelope, invalid, span)
         done()
 

@@ -120,3 +120,5 @@ class Stage:
     inputs: tuple[Topic, ...]
     processing: Each | Journaled | Batch | Fold[Any]
     failures: Topic | None
+    weigh: Callable[[Event], int] | None = None
+    """How many tokens an event asks for, if its lag is to be told in tokens as well."""

@@ -36,11 +36,15 @@ class Place(NamedTuple):
 
 @dataclass(slots=True)
 class Written:
-    """What the journal holds of one subject: where that begins, its events, and whether it has ended."""
+    """What the journal holds of one subject: where that begins, its events, and whether it has ended.
+
+    `traceparent` is that of the last one.
+    """
 
     low: Place
     bodies: list[tuple[str, bytes | None]] = field(default_factory=list)
     ended: bool = False
+    traceparent: str = ""
 
     def events(self) -> list[Event]:
         """Return the events in order; a record that is none was ignored by all readers, too."""
@@ -173,6 +177,7 @@ class _Book:
             written.bodies.clear()
         else:
             written.bodies.append((envelope.type, record.value))
+            written.traceparent = envelope.traceparent
 
 
 def note_of(epoch: int, low: Place) -> str:

@@ -1,93 +1,161 @@
 """Spans around every hop and the context in `traceparent` (W3C Trace Context).
 
 Names and attributes follow OpenTelemetry's messaging conventions for Kafka: `send T` (PRODUCER) and
-`process T` (CONSUMER). The many small pieces of one answer get no span of their own.
+`process T` (CONSUMER). Beside each `process T` stands `wait T`: from the broker's stamp on the
+record to the start of its handling, so that time spent in a topic is a bar of its own. The many small pieces
+of one answer get no span of their own.
 """
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind
 
 from penstock.messages.envelope import Envelope
-from penstock.streaming.ports import Record
+from penstock.streaming.clock import unix_ms
+from penstock.streaming.ports import Record, Written
 from penstock.telemetry import names
+from penstock.telemetry.about import About
+from penstock.telemetry.spans import context_of, fail, link_to, within
 
 LINK_HEADER = "tracelink"
 """Of a replayed record: the `traceparent` it had before."""
-_PROPAGATOR = TraceContextTextMapPropagator()
+_DOCUMENTS = "documents."
 
 
-def traceparent(span: Span) -> str:
-    """Return the `traceparent` header of a span."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier, trace.set_span_in_context(span, Context()))
-    return carrier.get("traceparent", "")
+def about(topic: str, envelope: Envelope) -> About:
+    """Return for whom a record is handled: what its subject is, its topic says."""
+    return _about(topic.startswith(_DOCUMENTS), envelope.subject, envelope.tenant)
 
 
-def context_of(envelope: Envelope) -> Context:
-    """Return the trace context a record carries (an empty one if it carries none)."""
-    return _PROPAGATOR.extract({"traceparent": envelope.traceparent}, Context())
+@lru_cache(maxsize=1024)  # each hop asks some times
+def _about(is_document: bool, subject: str, tenant: str) -> About:
+    return About(document_id=subject, tenant=tenant) if is_document else About(subject, tenant=tenant)
 
 
 class Spans:
-    """Starts the spans of one service; `group` is its consumer group."""
+    """Starts the spans of one service. A record that carries no trace begins none.
 
-    def __init__(self, tracer: trace.Tracer, group: str) -> None:
+    `group` is its consumer group, if it is in one; `client` names this process among others of its kind.
+    `clock_ms` tells the broker's time, by which records are stamped, as well as it is known.
+    """
+
+    def __init__(
+        self, tracer: trace.Tracer, group: str, client: str = "", clock_ms: Callable[[], int] = unix_ms
+    ) -> None:
         self._tracer = tracer
-        self._group = group
+        self._clock_ms = clock_ms
+        us = {names.MESSAGING_SYSTEM: "kafka", names.MESSAGING_CLIENT_ID: client or group}
+        self._send = {**us, **_operation("send")}
+        self._process = {**us, **_operation("process"), names.MESSAGING_GROUP: group}
 
-    def process(self, envelope: Envelope, record: Record) -> Span:
+    def process(self, envelope: Envelope, record: Record, earlier: str = "") -> Span:
         """Start the span of handling one record (or the records of one subject, from its first on).
 
-        A record that was replayed from the dead letters links to the trace in which it failed.
+        A record that was replayed from the dead letters links to the trace in which it failed, and work that
+        an owner before us began to the span of that, whose `traceparent` is `earlier`.
         """
-        partition = record.partition
+        if not envelope.traceparent:
+            return INVALID_SPAN
+        attributes = {
+            **self._process,
+            **_of_place(envelope, record),
+            names.MESSAGING_MESSAGE_ID: envelope.id,
+        }
+        if envelope.epoch:
+            attributes[names.PENSTOCK_EPOCH] = envelope.epoch
         return self._tracer.start_span(
-            f"process {partition.topic}",
-            context_of(envelope),
+            f"process {record.partition.topic}",
+            context_of(envelope.traceparent),
             SpanKind.CONSUMER,
-            {
-                names.MESSAGING_SYSTEM: "kafka",
-                names.MESSAGING_OPERATION_NAME: "process",
-                names.MESSAGING_OPERATION_TYPE: "process",
-                names.MESSAGING_DESTINATION: partition.topic,
-                names.MESSAGING_PARTITION: str(partition.number),
-                names.MESSAGING_OFFSET: record.offset,
-                names.MESSAGING_GROUP: self._group,
-                names.MESSAGING_MESSAGE_ID: envelope.id,
-                names.MESSAGING_CONVERSATION_ID: envelope.subject,
-                names.PENSTOCK_TENANT: envelope.tenant,
-            },
-            links=_links(record),
+            attributes,
+            [link for header in (_replayed(record), earlier) if (link := link_to(header))],
         )
 
-    def send(self, topic: str, envelope: Envelope, parent: Span) -> Span:
-        """Start the span of sending one record; it ends with the acknowledgement."""
-        return self._tracer.start_span(
-            f"send {topic}",
-            trace.set_span_in_context(parent, Context()),
-            SpanKind.PRODUCER,
-            {
-                names.MESSAGING_SYSTEM: "kafka",
-                names.MESSAGING_OPERATION_NAME: "send",
-                names.MESSAGING_OPERATION_TYPE: "send",
-                names.MESSAGING_DESTINATION: topic,
-                names.MESSAGING_MESSAGE_ID: envelope.id,
-                names.MESSAGING_CONVERSATION_ID: envelope.subject,
-            },
+    def waited(self, envelope: Envelope, record: Record) -> None:
+        """Tell how long a record has lain in its topic, and then with us, as its handling starts now."""
+        if not envelope.traceparent:
+            return
+        now = time.time_ns()
+        waited = max(0, self._clock_ms() - record.timestamp_ms) * 1_000_000
+        self._tracer.start_span(
+            f"wait {record.partition.topic}",
+            context_of(envelope.traceparent),
+            SpanKind.INTERNAL,
+            _of_place(envelope, record),
+            start_time=now - waited,
+        ).end(now)
+
+    def batch(self, topic: str, spans: Sequence[Span]) -> Span:
+        """Start the span of handling records together; it and the span of each record link to each other.
+
+        It belongs to the records' trace if they have all the same, else it begins one of its own.
+        """
+        traced = [span for span in spans if span.get_span_context().is_valid]
+        if not traced:
+            return INVALID_SPAN
+        contexts = [span.get_span_context() for span in traced]
+        together = len({context.trace_id for context in contexts}) == 1
+        batch = self._tracer.start_span(
+            f"process {topic}",
+            within(traced[0]) if together else Context(),
+            SpanKind.CONSUMER,
+            {**self._process, names.MESSAGING_DESTINATION: topic, names.MESSAGING_BATCH_SIZE: len(spans)},
+            [Link(context) for context in contexts],
         )
+        if not together:
+            for span in traced:
+                span.add_link(batch.get_span_context())
+        return batch
+
+    def send(self, topic: str, envelope: Envelope, parent: Context) -> Span:
+        """Start the span of sending one record, which something in `parent` causes; `acknowledge` ends it."""
+        if not trace.get_current_span(parent).get_span_context().is_valid:
+            return INVALID_SPAN
+        attributes = {
+            **self._send,
+            **about(topic, envelope).attributes,
+            names.MESSAGING_DESTINATION: topic,
+            names.MESSAGING_MESSAGE_ID: envelope.id,
+            names.MESSAGING_CONVERSATION_ID: envelope.subject,
+        }
+        return self._tracer.start_span(f"send {topic}", parent, SpanKind.PRODUCER, attributes)
 
 
-def _links(record: Record) -> list[Link]:
-    earlier = dict(record.headers).get(LINK_HEADER)
-    if not earlier:
-        return []
-    context = _PROPAGATOR.extract({"traceparent": earlier.decode(errors="replace")}, Context())
-    return [Link(trace.get_current_span(context).get_span_context())]
+def acknowledge(span: Span, acknowledged: asyncio.Future[int]) -> None:
+    """End the span of a record that was sent, with where it lies, or as failed."""
+    if acknowledged.cancelled() or acknowledged.exception() is not None:
+        fail(span, "not_acknowledged")
+    else:
+        tell_place(span, acknowledged.result())
+    span.end()
 
 
-def fail(span: Span, error_type: str) -> None:
-    """Mark a span as failed; the type is an error code or class, never content."""
-    span.set_attribute(names.ERROR_TYPE, error_type)
-    span.set_status(Status(StatusCode.ERROR, error_type))
+def tell_place(span: Span, written: int) -> None:
+    """Tell where a record that was sent lies."""
+    if isinstance(written, Written) and span.is_recording():
+        span.set_attribute(names.MESSAGING_PARTITION, str(written.partition))
+        span.set_attribute(names.MESSAGING_OFFSET, int(written))
+
+
+def _operation(name: str) -> dict[str, str]:
+    return {names.MESSAGING_OPERATION_NAME: name, names.MESSAGING_OPERATION_TYPE: name}
+
+
+def _of_place(envelope: Envelope, record: Record) -> dict[str, str | int]:
+    topic, number = record.partition
+    return {
+        **about(topic, envelope).attributes,
+        names.MESSAGING_DESTINATION: topic,
+        names.MESSAGING_PARTITION: str(number),
+        names.MESSAGING_OFFSET: record.offset,
+        names.MESSAGING_CONVERSATION_ID: envelope.subject,
+    }
+
+
+def _replayed(record: Record) -> str:
+    return next((value.decode(errors="replace") for name, value in record.headers if name == LINK_HEADER), "")

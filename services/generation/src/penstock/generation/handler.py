@@ -10,6 +10,7 @@ from penstock.generation.domain.gather import gather
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
 from penstock.generation.timely import Patience
+from penstock.generation.told import Told
 from penstock.messages.chat import (
     CancelReason,
     ChatRetrieved,
@@ -31,12 +32,15 @@ GATHER_SECONDS_PER_STREAM = 0.002
 
 
 class Generation:
-    """Handles ChatRetrieved."""
+    """Handles ChatRetrieved. Traces have its text only with `trace_content`."""
 
-    def __init__(self, pool: Pool, cancellations: Cancellations, patience: Patience) -> None:
+    def __init__(
+        self, pool: Pool, cancellations: Cancellations, patience: Patience, *, trace_content: bool = False
+    ) -> None:
         self._pool = pool
         self._cancellations = cancellations
         self._patience = patience
+        self._trace_content = trace_content
 
     async def handle(
         self, received: Received[Event], earlier: Sequence[Event], handover: asyncio.Event
@@ -57,10 +61,14 @@ class Generation:
         leaving = asyncio.create_task(handover.wait())
         try:
             with self._cancellations.watch(received.envelope.subject) as cancelled:
-                run = _Run(self._pool, self._patience, request, cancelled, leaving)
-                async with aclosing(run.events(known)) as events:
-                    async for event in events:
-                        yield Outgoing(CHAT_GENERATED, event)
+                told = Told(request, content=self._trace_content)
+                run = _Run(self._pool, self._patience, request, cancelled, leaving, told)
+                try:
+                    async with aclosing(run.events(known)) as events:
+                        async for event in events:
+                            yield Outgoing(CHAT_GENERATED, event)
+                finally:
+                    told.span.end()
         finally:
             leaving.cancel()
 
@@ -75,12 +83,14 @@ class _Run:
         request: ChatRetrieved,
         cancelled: asyncio.Future[CancelReason],
         leaving: asyncio.Task[bool],
+        told: Told,
     ) -> None:
         self._pool = pool
         self._patience = patience
         self._request = request
         self._cancelled = cancelled
         self._leaving = leaving
+        self._told = told
         self._length = 0
         self._tokens = 0
 
@@ -92,21 +102,26 @@ class _Run:
             return
         if not earlier.started:
             yield GenerationStarted(model=self._request.model, passages=self._request.passages)
-        answer = Answer(self._pool, self._request, earlier, self._patience)
+        answer = Answer(self._pool, self._request, earlier, self._patience, self._told)
         try:
             async with aclosing(self._texts(answer)) as texts:
                 async for text in texts:
                     yield text
         except Interrupted as error:
+            self._told.fails("answer_interrupted")
             yield _interrupted(str(error))
         except BackendRefused as error:
+            self._told.fails("backend_refused")
             yield RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
         except BackendFailed as error:
+            self._told.fails("backend_unavailable")
             raise PermanentError("backend_unavailable", f"The model server failed: {error}", 503) from error
         else:
             if self._cancelled.done():
                 yield self._cancellation(asked=answer.asked or earlier.text != "")
-            elif not self._leaving.done():
+            elif self._leaving.done():
+                self._told.gives_up("handed_over")
+            else:
                 yield self._finish(answer)
 
     async def _texts(self, answer: Answer) -> AsyncGenerator[TextGenerated, None]:
@@ -128,6 +143,7 @@ class _Run:
 
     def _cancellation(self, *, asked: bool) -> RequestCancelled:
         """Return the end of a request that is given up. A prompt that no model has read costs nothing."""
+        self._told.gives_up("cancelled")
         read = self._request.prompt_tokens if asked else 0
         usage = Usage(prompt_tokens=read, completion_tokens=self._tokens)
         return RequestCancelled(reason=self._cancelled.result(), length=self._length, usage=usage)

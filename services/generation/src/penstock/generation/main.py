@@ -3,6 +3,7 @@
 import asyncio
 
 from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_transport
+from penstock.generation.calls import reads_of, weight
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
@@ -13,6 +14,7 @@ from penstock.streaming import worker
 from penstock.streaming.adapters.kafka import open_reader
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.stage import Journaled, Stage
+from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -44,18 +46,21 @@ async def _run(settings: Settings) -> None:
         lambda partition, start: open_reader(settings.kafka, [partition], start), clock
     )
     patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
-    handle = Generation(pool, cancellations, patience).handle
+    handle = Generation(pool, cancellations, patience, trace_content=settings.trace_content).handle
     stage = Stage(
         "generation",
         (CHAT_RETRIEVED,),
         Journaled(handle, lambda: pool.slots, CHAT_GENERATED),
         failures=CHAT_GENERATED,
+        weigh=weight,
     )
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
-        tasks.create_task(pool.watch(stop))
-        tasks.create_task(cancellations.run(stop))
-        await worker.serve([stage], settings, readiness, stop, clock)
+    watch_readiness(readiness)
+    with watched(reads_of(pool)):
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
+            tasks.create_task(pool.watch(stop))
+            tasks.create_task(cancellations.run(stop))
+            await worker.serve([stage], settings, readiness, stop, clock)
     await transport.close_for_good()
 
 

@@ -34,6 +34,10 @@ class Pool:
         """Return how many requests are running."""
         return sum(self._busy.values())
 
+    def usage(self) -> list[tuple[str, int, int]]:
+        """Return of each backend its URL, how many requests run there, and how many it takes."""
+        return [(backend.url, self._busy[i], backend.slots) for i, backend in enumerate(self._backends)]
+
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[Backend, None]:
         """Take a slot, waiting for one if all are busy. Raises BackendFailed if no backend is reachable.

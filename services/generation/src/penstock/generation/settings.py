@@ -15,3 +15,5 @@ class Settings(WorkerSettings):
     """After how long a backend that has sent nothing of an answer counts as failed."""
     stall_seconds: PositiveFloat = 20.0
     """The same between two tokens."""
+    trace_content: bool = False
+    """Whether traces hold the text of prompts and answers."""

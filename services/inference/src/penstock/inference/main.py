@@ -21,7 +21,9 @@ from penstock.inference.adapters.model_files import (
 from penstock.inference.adapters.openvino_text import KV_BLOCK_TOKENS, TextModelSource
 from penstock.inference.domain.generation import Limits
 from penstock.inference.settings import Settings
-from penstock.telemetry.setup import set_up_logs
+from penstock.telemetry.asgi import Traced
+from penstock.telemetry.meters import watch_readiness
+from penstock.telemetry.setup import set_up
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +65,7 @@ def make_parts(settings: Settings) -> Parts:
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT; exit code 1 when the settings or the models are of no use."""
-    set_up_logs("inference")
+    set_up("inference")
     try:
         settings = Settings()
         parts = make_parts(settings)
@@ -77,9 +79,10 @@ def main() -> None:
         server.should_exit = True
 
     assembly = assemble(parts, give_up)
+    watch_readiness(assembly.service.readiness)
     server = uvicorn.Server(
         uvicorn.Config(
-            assembly.app,
+            Traced(assembly.app),
             host=settings.inference_host,
             port=settings.inference_port,
             loop="uvloop",

@@ -4,6 +4,7 @@ from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
 from penstock.postprocessing.handler import postprocess
 from penstock.streaming import worker
 from penstock.streaming.stage import Fold, Stage
+from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -18,6 +19,7 @@ def main() -> None:
 async def _run(settings: worker.WorkerSettings) -> None:
     stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(postprocess), CHAT_RESPONSES)
     readiness = Readiness(worker.KAFKA)
+    watch_readiness(readiness)
     await worker.serve([stage], settings, readiness, worker.stop_on_signals())
 
 

@@ -9,6 +9,7 @@ from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.stage import Each, Stage
 from penstock.telemetry.http import Transport
+from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 from penstock.tokenization.adapters.tgi import TgiModel
@@ -28,6 +29,7 @@ def main() -> None:
 async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     readiness = Readiness(worker.KAFKA, BACKENDS)
+    watch_readiness(readiness)
     urls = [backend.url for backend in settings.backends]
     client = httpx2.AsyncClient(transport=Transport(), timeout=10, trust_env=False)
     async with client, asyncio.TaskGroup() as tasks:

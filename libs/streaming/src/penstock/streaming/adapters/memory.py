@@ -11,12 +11,15 @@ from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import (
     BrokerError,
     Committable,
+    Extent,
+    Group,
     Partition,
     Polled,
     Position,
     Record,
     Since,
     Start,
+    Written,
 )
 
 
@@ -44,6 +47,18 @@ class MemoryBroker:
     def reader(self, partitions: Collection[Partition] = (), start: Start = "end") -> "MemoryReader":
         """Return a reader of `partitions` from `start`."""
         return MemoryReader(self, {p: self.offset_of(p, start) for p in partitions})
+
+    def overview(self) -> "MemoryOverview":
+        """Return a view of how far everything is."""
+        return MemoryOverview(self)
+
+    def partition_of(self, key: bytes, partitions: int) -> int:
+        """Return to which of so many partitions a key goes."""
+        return crc32(key) % partitions
+
+    def members(self, group: str) -> int:
+        """Return how many members a group has."""
+        return len(self._groups.get(group, ()))
 
     def offset_of(self, partition: Partition, start: Start) -> int:
         """Return the offset that a start means in a partition."""
@@ -75,17 +90,17 @@ class MemoryBroker:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        number: int | None = None,
+        number: int | bytes | None = None,
     ) -> int:
         """Write one record, and return its offset."""
         if topic not in self._counts:
             raise BrokerError(f"no such topic: {topic}")
-        if number is None:
-            number = crc32(key or b"") % self._counts[topic]
+        if not isinstance(number, int):
+            number = self.partition_of(key or b"" if number is None else number, self._counts[topic])
         partition = Partition(topic, number)
         log = self._logs[partition]
         log.append(Record(partition, len(log), key, value, headers, self.now_ms()))
-        return log[-1].offset
+        return Written(log[-1].offset, number)
 
     def read(self, positions: dict[Partition, int], limit: int = 500) -> list[Record]:
         """Return what lies at and after `positions`, and move them."""
@@ -179,6 +194,9 @@ class MemoryConsumer:
             if partition in self._positions:
                 self._broker.committed[self.group, partition] = position
 
+    async def ends(self) -> dict[Partition, int]:
+        return {partition: self._broker.offset_of(partition, "end") for partition in self._positions}
+
     async def confirm(self, partition: Partition, position: Position) -> bool:
         await self.commit({partition: position})
         return partition in self._positions
@@ -233,7 +251,7 @@ class MemoryProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        partition: int | None = None,
+        partition: int | bytes | None = None,
     ) -> asyncio.Future[int]:
         outcome: int | BrokerError
         try:
@@ -252,6 +270,31 @@ class MemoryProducer:
 
     async def room(self) -> None:
         return
+
+    async def close(self) -> None:
+        return
+
+
+class MemoryOverview:
+    """Port: Overview."""
+
+    def __init__(self, broker: MemoryBroker) -> None:
+        self._broker = broker
+
+    async def extents(self, partitions: Collection[Partition]) -> dict[Partition, Extent]:
+        return {p: Extent(0, self._broker.offset_of(p, "end")) for p in partitions}
+
+    async def groups(self, names: Collection[str]) -> dict[str, Group]:
+        return {
+            name: Group(
+                self._broker.members(name),
+                {p: position.offset for (g, p), position in self._broker.committed.items() if g == name},
+            )
+            for name in names
+        }
+
+    async def group_names(self) -> list[str]:
+        return sorted({group for group, _ in self._broker.committed})
 
     async def close(self) -> None:
         return

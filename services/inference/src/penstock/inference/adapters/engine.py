@@ -39,6 +39,7 @@ class Sequence:
     sink: Sink | None
     queued_at: float
     started_at: float = 0.0
+    first_at: float = 0.0
     generated: int = 0
     priming: bool = False
 
@@ -292,6 +293,7 @@ class BatchEngine(Generic[ModelT]):
                 running.handle.cancel()
                 break
         sequence.generated += len(tokens)
+        sequence.first_at = sequence.first_at or time.perf_counter()
         if reason is None:
             return Delta(tuple(tokens))
         now = time.perf_counter()
@@ -305,5 +307,6 @@ class BatchEngine(Generic[ModelT]):
                 seed=sequence.job.sampling.seed,
                 queued_s=sequence.started_at - sequence.queued_at,
                 inference_s=now - sequence.started_at,
+                prefill_s=sequence.first_at - sequence.started_at,
             ),
         )

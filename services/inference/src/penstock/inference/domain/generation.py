@@ -62,7 +62,10 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """How a sequence ended. `text` is the whole answer without special tokens; times are in seconds."""
+    """How a sequence ended. `text` is the whole answer without special tokens; times are in seconds.
+
+    `prefill_s` is the part of `inference_s` up to the first token.
+    """
 
     reason: FinishReason
     text: str
@@ -71,6 +74,7 @@ class Finish:
     seed: int | None
     queued_s: float
     inference_s: float
+    prefill_s: float
 
 
 @dataclass(frozen=True, slots=True)

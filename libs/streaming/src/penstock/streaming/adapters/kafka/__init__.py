@@ -5,7 +5,13 @@ is, and its `send` only blocks on unknown metadata, which is fetched before the 
 """
 
 from penstock.streaming.adapters.kafka.consumer import open_consumer
-from penstock.streaming.adapters.kafka.producer import MAX_RECORD_BYTES, open_producer
+from penstock.streaming.adapters.kafka.producer import MAX_RECORD_BYTES, open_producer, partition_of
 from penstock.streaming.adapters.kafka.reader import open_reader
 
-__all__ = ["MAX_RECORD_BYTES", "open_consumer", "open_producer", "open_reader"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "open_consumer",
+    "open_producer",
+    "open_reader",
+    "partition_of",
+]

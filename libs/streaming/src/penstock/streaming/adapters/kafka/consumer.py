@@ -15,6 +15,7 @@ from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_brok
 from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Position
 
 _JOIN_MS = 2_000
+_ENDS_MS = 500  # polls wait for the answer
 log = structlog.get_logger()
 
 
@@ -93,6 +94,15 @@ class KafkaGroupConsumer:
 
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
+
+    async def ends(self) -> dict[Partition, int]:
+        return await self._thread.call(self._ends)
+
+    def _ends(self) -> dict[Partition, int]:
+        # Not `highwater`: fetches tell it, and there are none while the stage is full.
+        owned = list(self._client.assignment())
+        found = self._client.end_offsets(owned, timeout_ms=_ENDS_MS) if owned else {}
+        return {Partition(tp.topic, tp.partition): end for tp, end in found.items()}
 
     async def confirm(self, partition: Partition, position: Position) -> bool:
         # The coordinator takes commits of current members only.

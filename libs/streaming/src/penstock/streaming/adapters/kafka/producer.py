@@ -1,16 +1,22 @@
 """Records written with acks=all, idempotently (port: Producer)."""
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import kafka
 from kafka import errors
+from kafka.partitioner import murmur2
 
 from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, connecting
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.ports import Written
+from penstock.telemetry import names
+from penstock.telemetry import stage_metrics as metrics
+from penstock.telemetry.meters import Attributes, watched
 
 MAX_RECORD_BYTES = 4 << 20
 MAX_PENDING_BYTES = 16 << 20
@@ -32,6 +38,12 @@ class KafkaRecordProducer:
         self._room = asyncio.Event()
         self._room.set()
         self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
+        self._sent: Counter[str] = Counter()
+        self._failed: Counter[tuple[str, str]] = Counter()
+        self._told = ExitStack()
+        self._told.enter_context(
+            watched({metrics.SENT: self._tell, metrics.PENDING: lambda: [(self._pending_bytes, {})]})
+        )
 
     def send(
         self,
@@ -39,25 +51,34 @@ class KafkaRecordProducer:
         key: bytes | None,
         value: bytes | None,
         headers: Headers,
-        partition: int | None = None,
+        partition: int | bytes | None = None,
     ) -> asyncio.Future[int]:
         done: asyncio.Future[int] = self._loop.create_future()
         size = len(key or b"") + len(value or b"") + sum(len(k) + len(v) for k, v in headers)
         try:
+            if isinstance(partition, bytes):
+                partition = partition_of(partition, len(self._client.partitions_for(topic)))
             handle = self._client.send(topic, key=key, value=value, headers=headers, partition=partition)
         except errors.KafkaError as error:
+            self._failed[topic, type(error).__name__] += 1
             done.set_exception(as_broker_error(error))
             return done
+        self._sent[topic] += 1
         self._pending_bytes += size
         if self._pending_bytes > MAX_PENDING_BYTES:
             self._room.clear()
         handle.add_callback(lambda written: self._written(done, size, written))
-        handle.add_errback(lambda error: self._acknowledge(done, size, error))
+        handle.add_errback(lambda error: self._lost(done, size, topic, error))
         return done
 
     def _written(self, done: asyncio.Future[int], size: int, written: Any) -> None:
         self._clock.acknowledged(written.timestamp)
-        self._acknowledge(done, size, written.offset)
+        self._acknowledge(done, size, Written(written.offset, written.partition))
+
+    def _lost(self, done: asyncio.Future[int], size: int, topic: str, error: BaseException) -> None:
+        self._sent[topic] -= 1
+        self._failed[topic, type(error).__name__] += 1
+        self._acknowledge(done, size, error)
 
     def _acknowledge(self, done: asyncio.Future[int], size: int, outcome: int | BaseException) -> None:
         """Runs in the I/O thread: wakes the event loop once for many acknowledgements."""
@@ -85,6 +106,13 @@ class KafkaRecordProducer:
     async def close(self) -> None:
         await self._thread.call(self._client.close, timeout=_CLOSE_S)
         self._thread.end()
+        self._told.close()
+
+    def _tell(self) -> Iterator[tuple[float, Attributes]]:
+        for topic, count in self._sent.copy().items():
+            yield count, _sending(topic)
+        for (topic, error), count in self._failed.copy().items():
+            yield count, {**_sending(topic), names.ERROR_TYPE: error}
 
 
 async def open_producer(
@@ -113,3 +141,16 @@ async def open_producer(
     return KafkaRecordProducer(
         await thread.call(connect), thread, asyncio.get_running_loop(), clock or BrokerClock()
     )
+
+
+def _sending(topic: str) -> Attributes:
+    return {
+        names.MESSAGING_SYSTEM: "kafka",
+        names.MESSAGING_OPERATION_NAME: "send",
+        names.MESSAGING_DESTINATION: topic,
+    }
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return to which of so many partitions the producer sends a key: murmur2, as all of Kafka's clients."""
+    return int(murmur2(key) & 0x7FFFFFFF) % partitions

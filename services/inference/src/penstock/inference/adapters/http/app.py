@@ -14,6 +14,7 @@ from penstock.inference.adapters.http.service import Service, error_response, js
 from penstock.inference.adapters.http.tokenize import tokenize_router
 from penstock.inference.domain.errors import InferenceError, UnhealthyError
 from penstock.inference.handler.answers import ReaderGoneError
+from penstock.telemetry.scrape import Scrape
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
@@ -26,7 +27,12 @@ def make_app(service: Service, lifespan: Lifespan) -> FastAPI:
         async with lifespan():
             yield
 
-    app = FastAPI(title="Penstock inference", openapi_url=None, lifespan=run)
+    app = FastAPI(
+        title="Penstock inference",
+        openapi_url=None,
+        lifespan=run,
+        telemetry={"tracing": False, "logs": False},  # we have our own, and one is enough
+    )
 
     @app.exception_handler(InferenceError)
     async def failed(_: Request, error: InferenceError) -> Response:
@@ -69,9 +75,7 @@ def _add_status_routes(app: FastAPI, service: Service) -> None:
     async def info() -> Response:
         return json_response(_info(service))
 
-    @app.get("/metrics")
-    async def metrics() -> Response:
-        return Response(service.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    app.add_route("/metrics", Scrape(service.metrics.registry), methods=["GET"])  # type: ignore[arg-type]
 
 
 def _waiting(service: Service, part: str) -> str | None:

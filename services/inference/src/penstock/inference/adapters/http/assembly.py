@@ -16,6 +16,7 @@ from penstock.inference.adapters.http.service import Service
 from penstock.inference.adapters.minilm import MiniLm
 from penstock.inference.adapters.openvino_text import TextModel
 from penstock.inference.domain.generation import Limits
+from penstock.telemetry.meters import watched
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +68,7 @@ def assemble(parts: Parts, on_hopeless: Callable[[str], None]) -> Assembly:
             max_concurrent_requests=parts.embedding_max_requests,
             streams=parts.embedding_streams,
         ),
-        metrics=Metrics(lambda: engine.queue_size, lambda: engine.batch_size),
+        metrics=Metrics(parts.model_id, lambda: engine.queue_size, lambda: engine.batch_size),
         limits=parts.limits,
         model_id=parts.model_id,
         embedding_model_id=parts.embedding_model_id,
@@ -93,7 +94,8 @@ def assemble(parts: Parts, on_hopeless: Callable[[str], None]) -> Assembly:
         engine.start()
         task = asyncio.create_task(load_embeddings())
         try:
-            yield
+            with watched(service.metrics.reads()):
+                yield
         finally:
             task.cancel()
             engine.stop()

@@ -40,7 +40,7 @@ def chat_router(service: Service) -> APIRouter:
             events = _Chunks(service, asked)
             return EventStream(answers[0], events.encode, events.failed)
         answer = (await complete_all(request, answers))[0]
-        service.metrics.finished(answer.finish)
+        service.finished(answer.finish)
         return json_response(_completion(service, asked, answer.tokens, answer.finish))
 
     @router.get("/v1/models")
@@ -153,7 +153,7 @@ class _Chunks:
         events = b"data: " + encode_json(self._chunk) + b"\n\n"
         if finish is None:
             return events
-        self._service.metrics.finished(finish)
+        self._service.finished(finish)
         if self._include_usage:
             self._chunk.choices = []
             self._chunk.usage = _usage(finish)
@@ -161,5 +161,5 @@ class _Chunks:
         return events + _DONE
 
     def failed(self, error: InferenceError) -> bytes:
-        self._service.metrics.failed(error)
+        self._service.broke_off(error)
         return error_event(error)

@@ -46,7 +46,7 @@ async def _whole(service: Service, request: Request, asked: wire.GenerateRequest
     given = asked.parameters or LEFT_OUT
     todo = jobs(asked.inputs, given, service.limits, service.tokenizer, stream=False)
     chosen, others = best(await complete_all(request, submit_all(service.engine, todo)))
-    service.metrics.finished(chosen.finish)
+    service.finished(chosen.finish)
     prefix = asked.inputs if given.return_full_text else ""
     response = wire.GenerateResponse(prefix + chosen.finish.text)
     if given.details:
@@ -87,7 +87,7 @@ def _stream(service: Service, asked: wire.GenerateRequest) -> Response:
     encoder = _Events(service, given, asked.inputs if given.return_full_text else "")
 
     def failed(error: InferenceError) -> bytes:
-        service.metrics.failed(error)
+        service.broke_off(error)
         return error_event(error)
 
     return EventStream(answer, encoder.encode, failed)
@@ -114,7 +114,7 @@ class _Events:
             event = wire.StreamResponse(self._index, token)
             if finish is not None and at == last:
                 event.generated_text = self._prefix + finish.text
-                self._service.metrics.finished(finish)
+                self._service.finished(finish)
                 if self._details:
                     event.details = wire.StreamDetails(
                         finish.reason, finish.generated_tokens, finish.seed, finish.input_length

@@ -4,15 +4,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from opentelemetry import trace
 from starlette.responses import Response
 
 from penstock.inference.adapters.embedding_batcher import EmbeddingBatcher
 from penstock.inference.adapters.http.metrics import Metrics
+from penstock.inference.adapters.http.phases import tell_phases
 from penstock.inference.adapters.http.wire import ErrorResponse
 from penstock.inference.domain.errors import BodyTooLargeError, InferenceError, UnhealthyError
-from penstock.inference.domain.generation import Limits
+from penstock.inference.domain.generation import Finish, Limits
 from penstock.inference.ports import TextEngine, TextTokenizer
 from penstock.telemetry.readiness import Readiness
+from penstock.telemetry.spans import fail
 
 encode_json = msgspec.json.Encoder().encode
 
@@ -39,6 +42,16 @@ class Service:
         if self.loaded_tokenizer is None:
             raise UnhealthyError("the model is not loaded")
         return self.loaded_tokenizer
+
+    def finished(self, finish: Finish) -> None:
+        """Take note of a complete answer."""
+        self.metrics.finished(finish)
+        tell_phases(finish)
+
+    def broke_off(self, error: InferenceError) -> None:
+        """Take note of a stream that ends in an error, which its status does not tell any more."""
+        self.metrics.failed(error)
+        fail(trace.get_current_span(), error.error_type)
 
 
 def json_response(body: Any, status: int = 200, *, close: bool = False) -> Response:
