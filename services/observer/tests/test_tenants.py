@@ -88,7 +88,7 @@ class Deeds:
         return [other, *self.requests[other], *(trace_id.hex() for trace_id in self.traces[other])]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(steps=st.lists(step, max_size=14))
 async def test_no_call_returns_anything_of_another_tenant(steps: list[tuple[str, str, int]]) -> None:
     log = MemoryLog(MemoryBroker())
