@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.stack import ROOT, Stack
+from libs.telemetry.tests.receiver import Receiver
 from penstock.devstack.state import StateDir
-from penstock.telemetry.receiver import Receiver
 
 
 @pytest.fixture(scope="session")

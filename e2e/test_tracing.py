@@ -19,6 +19,7 @@ from e2e.bench.stacks import running_stub
 from e2e.stack import PENSTOCK, Stack
 from e2e.stub.scripted import Script, mark
 from e2e.tracetree import Trace, published_names, trace_of
+from libs.telemetry.tests.receiver import ReceivedSpan, Receiver
 from penstock.devstack.network import free_ports
 from penstock.messages.chat import ChatRequested, Message, Sampling
 from penstock.messages.envelope import Envelope
@@ -27,7 +28,6 @@ from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming import records
 from penstock.streaming.adapters import kafka
 from penstock.streaming.clock import unix_ms
-from penstock.telemetry.receiver import ReceivedSpan, Receiver
 
 HOPS = (
     ("chat.requests", "gateway", "tokenization"),

@@ -5,7 +5,7 @@ import importlib.util
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from penstock.telemetry.receiver import ReceivedSpan, Receiver
+from libs.telemetry.tests.receiver import ReceivedSpan, Receiver
 
 PACKAGE = "opentelemetry.semconv"
 FROM_OF_OTHERS = ("Deprecated in favor of stable", "Deprecated: Moved to the [OpenTelemetry GenAI")

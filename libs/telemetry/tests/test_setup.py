@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from libs.telemetry.tests.receiver import Receiver
 from penstock.telemetry.exporting import EXIT_SECONDS
 from penstock.telemetry.readiness import Readiness
-from penstock.telemetry.receiver import Receiver
 
 PROGRAM = """
 import structlog

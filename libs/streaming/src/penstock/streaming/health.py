@@ -1,19 +1,17 @@
 """`/livez`, `/readyz` and `/metrics` of a process that has no other HTTP interface."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from penstock.streaming.server import Server
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.scrape import Scrape
 
 
-class HealthServer(uvicorn.Server):
+class HealthServer(Server):
     """Serves `/livez`, `/readyz` and `/metrics`; leaves signals to the worker."""
 
     def __init__(self, host: str, port: int, readiness: Readiness) -> None:
@@ -26,7 +24,3 @@ class HealthServer(uvicorn.Server):
         metrics = Route("/metrics", Scrape(), methods=["GET"])
         app = Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), metrics])
         super().__init__(uvicorn.Config(app, host, port, log_config=None, access_log=False, lifespan="off"))
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield

@@ -16,7 +16,7 @@ from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka.client import reading
 from penstock.streaming.admin import open_admin
 from penstock.streaming.deadletters import DONE, DONE_OFFSET
-from penstock.streaming.ports import Partition
+from penstock.streaming.ports import Group, Partition
 
 OFFSETS_TOPIC = "__consumer_offsets"
 _WAIT_MS = 3_000
@@ -48,13 +48,6 @@ class LogDir(NamedTuple):
     used: int
     total: int | None
     free: int | None
-
-
-class GroupState(NamedTuple):
-    """A consumer group: how many members it has, and what it has committed."""
-
-    members: int
-    committed: Mapping[Partition, int]
 
 
 class Inspection:
@@ -124,14 +117,14 @@ class Inspection:
         """Return the names of all consumer groups."""
         return sorted(group["group_id"] for group in self._admin.list_groups())
 
-    def groups(self, names: Collection[str]) -> dict[str, GroupState]:
+    def groups(self, names: Collection[str]) -> dict[str, Group]:
         """Return these groups; the names must be of groups that there are."""
         if not names:
             return {}
         described = self._admin.describe_groups(list(names))
         offsets = self._admin.list_group_offsets(list(names))
         return {
-            name: GroupState(
+            name: Group(
                 len(described[name]["members"]),
                 {
                     Partition(tp.topic, tp.partition): position.offset

@@ -4,8 +4,7 @@ import asyncio
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import timedelta
 from math import ceil
 
@@ -41,6 +40,7 @@ from penstock.gateway.recall import RecallLimits, Recalls
 from penstock.gateway.sessions import Sessions
 from penstock.gateway.settings import Settings
 from penstock.streaming.clock import BrokerClock, unix_ms
+from penstock.streaming.server import Server
 from penstock.streaming.tracing import Spans
 from penstock.streaming.worker import stop_on_signals
 from penstock.telemetry.asgi import Traced
@@ -139,7 +139,7 @@ class Gateway:
         self, listener: socket.socket, announce: Callable[[str], None], stop: asyncio.Event
     ) -> None:
         """Serve until `stop` is set, and then let open answers end; `announce` is told a new API key."""
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 self.app(),
                 lifespan="off",
@@ -192,14 +192,6 @@ class Gateway:
         server.should_exit = True
         await asyncio.sleep(self.settings.drain_s)
         self.following.fail_all(shutting_down())
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn, but for signals, which are ours: it raises them again when it ends, before we have closed."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def listen(settings: Settings) -> socket.socket:

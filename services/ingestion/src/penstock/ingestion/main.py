@@ -2,8 +2,6 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import structlog
@@ -35,6 +33,7 @@ from penstock.ingestion.ports import RecordsAway
 from penstock.ingestion.settings import AppSettings
 from penstock.messages.topics import DOCUMENTS_INDEXED
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.server import Server
 from penstock.streaming.stage import Batch, Stage
 from penstock.streaming.worker import read_settings, run, serve, stop_on_signals, wait_for
 from penstock.telemetry.asgi import Traced
@@ -45,14 +44,6 @@ from penstock.telemetry.setup import set_up
 NAME = "ingestion"
 DATABASE = "database"
 log = structlog.get_logger()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class App:
@@ -95,7 +86,7 @@ class App:
 
     async def run(self, listener: socket.socket, stop: asyncio.Event) -> None:
         """Serve until `stop` is set."""
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 Traced(create_app(self.service)),
                 lifespan="off",

@@ -3,8 +3,6 @@
 import asyncio
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
 import uvicorn
@@ -30,6 +28,7 @@ from penstock.observer.handler.watching import Watching
 from penstock.observer.ports import Log
 from penstock.observer.settings import Settings
 from penstock.streaming.clock import unix_ms
+from penstock.streaming.server import Server
 from penstock.streaming.worker import read_settings, run, stop_on_signals, wait_for
 from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
@@ -39,14 +38,6 @@ NAME = "observer"
 NICENESS = 10
 GRACE_SECONDS = 2
 log = structlog.get_logger()
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 class Observer:
@@ -85,7 +76,7 @@ class Observer:
 
     async def run(self, listener: socket.socket) -> None:
         """Serve until `stop` is set."""
-        server = _Server(
+        server = Server(
             uvicorn.Config(
                 create_app(self.service),
                 lifespan="off",

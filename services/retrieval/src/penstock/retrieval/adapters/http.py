@@ -1,7 +1,5 @@
 """Search, and a new index on demand, over HTTP: for other services, which have authenticated the tenant."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -16,6 +14,7 @@ from penstock.retrieval.domain.passages import Found
 from penstock.retrieval.domain.scope import scope_of
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.errors import HandlerError
+from penstock.streaming.server import Server
 from penstock.telemetry.asgi import Traced
 
 MAX_BODY_BYTES = 64 * 1024
@@ -102,7 +101,7 @@ def make_app(searcher: Searcher, reindexing: Reindexing) -> FastAPI:
     return app
 
 
-class HttpServer(uvicorn.Server):
+class HttpServer(Server):
     """Serves an app and says on which port; leaves signals to the worker."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
@@ -116,10 +115,6 @@ class HttpServer(uvicorn.Server):
         for server in self.servers:
             for socket in server.sockets:
                 log.info("search_served", address="{}:{}".format(*socket.getsockname()[:2]))
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 async def _body(request: Request) -> bytes:

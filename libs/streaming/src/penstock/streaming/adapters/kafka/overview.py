@@ -31,7 +31,7 @@ class KafkaOverview:
     def _groups(self, names: Collection[str]) -> dict[str, Group]:
         there = set(self._inspection.group_names())
         found = self._inspection.groups([name for name in names if name in there])
-        return {name: Group(*found.get(name, (0, {}))) for name in names}
+        return {name: found.get(name, Group(0, {})) for name in names}
 
     async def group_names(self) -> list[str]:
         return await self._thread.call(self._inspection.group_names)

@@ -1,10 +1,9 @@
 """Requests that another service answers, passed on and back in streams."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 import httpx2
 import structlog
@@ -21,6 +20,7 @@ from penstock.gateway.budget import Budget
 from penstock.gateway.domain import errors
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.domain.target import target_of
+from penstock.streaming.server import first_done
 from penstock.telemetry.spans import fail
 
 # All else stays here: the key, cookies, and what only the gateway may say (tenant, ids, the trace).
@@ -78,7 +78,7 @@ class Forwarding(Response):
             ends = [incoming.gone()]
             if passing.endless:
                 ends.append(self._stopping())
-            await _until(ends, _relay(passing, outgoing, send))
+            await first_done([_relay(passing, outgoing, send), *ends])
 
     async def _stopping(self) -> None:
         await self._service.stopping.wait()
@@ -113,19 +113,6 @@ class Forwarding(Response):
             [*_passed_on(scope, has_body), *_own(scope), *self._passing.own],
             incoming.pieces() if has_body else None,
         )
-
-
-async def _until(ends: Sequence[Coroutine[Any, Any, None]], work: Coroutine[Any, Any, None]) -> None:
-    """Do the work, but stop it when one of the ends has come."""
-    tasks = [asyncio.create_task(each) for each in (work, *ends)]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _relay(passing: Passing, outgoing: Outgoing, send: Send) -> None:

@@ -1,15 +1,15 @@
 """Server-sent events (HTML Living Standard, section 9.2): few streams, and no client is waited for."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator
 from contextlib import AbstractContextManager, aclosing
-from typing import Any
 
 import structlog
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from penstock.observer.domain.errors import ApiError
+from penstock.streaming.server import first_done
 
 SLOW_SECONDS = 10.0
 """A client that has taken nothing for so long is let go."""
@@ -46,7 +46,7 @@ class EventStream(Response):
             try:
                 await _sent(send, {"type": "http.response.start", "status": 200, "headers": _HEADERS})
                 await _sent(send, _piece(COMMENT))
-                await _first([self._send_all(send), _gone(receive), _until(self._stop)])
+                await first_done([self._send_all(send), _gone(receive), _until(self._stop)])
                 await _sent(send, {"type": "http.response.body", "body": b"", "more_body": False})
             except TimeoutError:
                 # The server closes the connection of a response without end.
@@ -59,19 +59,6 @@ class EventStream(Response):
                     await _sent(send, _piece(piece))
         except ApiError as error:  # Kafka is away: the client asks again
             log.info("stream_ended", reason=str(error))
-
-
-async def _first(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Return when the first of some works is done; the others are given up."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _piece(body: bytes) -> Message:

@@ -84,14 +84,14 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._server is not None  # noqa: S101  # it was entered
+        assert self._server is not None  # it was entered
         self._server.shutdown()
         self._server.server_close()
 
     @property
     def url(self) -> str:
         """Where it listens, without the path of a signal."""
-        assert self._server is not None  # noqa: S101  # it was entered
+        assert self._server is not None  # it was entered
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def take(self, path: str, body: bytes) -> None:
