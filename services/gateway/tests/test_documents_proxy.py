@@ -354,7 +354,7 @@ async def test_a_client_that_sends_a_byte_now_and_then(start_stand: Any, upstrea
         writer.write(b"x")
         if (await asyncio.wait([answering], timeout=0.05))[0]:
             break
-    assert (await asyncio.wait_for(answering, 5)).startswith(b"HTTP/1.1 408")
+    assert (await asyncio.wait_for(answering, 30)).startswith(b"HTTP/1.1 408")
     writer.close()
 
 
