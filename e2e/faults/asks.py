@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
 from random import Random
 
 from e2e.stub.scripted import Script, Whole, expected, mark
@@ -70,15 +71,17 @@ MIXED = {Kind.SLOW: 4, Kind.WHOLE: 12, Kind.BACKGROUND: 6, Kind.GONE: 4, Kind.CA
 
 
 def asks(load: Load, name: str, random: Random) -> Iterator[Ask]:
-    """Yield questions without end; `name` keeps those of one run apart from those of others."""
-    number = 0
-    while True:
-        yield _ask(load, f"{name}-{number}", random)
-        number += 1
+    """Yield questions without end; `name` keeps those of one run apart from those of others.
+
+    The first are one of each kind, so that a slow machine tries them all, too; the others are drawn.
+    """
+    dealt = iter(load.shares)
+    for number in count():
+        kind = next(dealt, None) or _kind(load, random.random() * 100)
+        yield _ask(load, f"{name}-{number}", kind, random)
 
 
-def _ask(load: Load, key: str, random: Random) -> Ask:
-    kind = _kind(load, random.random() * 100)
+def _ask(load: Load, key: str, kind: Kind, random: Random) -> Ask:
     tokens = random.randint(*load.tokens)
     drawn = random.random() * 100
     if drawn < load.limited:
