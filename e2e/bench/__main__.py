@@ -106,10 +106,16 @@ async def _tracing_part(console: Console, folder: Path, plan: Plan) -> list[Tabl
 
         async def work(stack: Stack) -> None:
             await stack.ingest_sample()
-            results.append(await tracing.measure(stack, stub, plan))
+            results.append(await tracing.against_stub(stack, stub, plan))
 
-        await with_stack(console, folder, stub.url, work)
-    return report.tracing_tables(results[0], plan)
+        await with_stack(console, folder / "stub", stub.url, work)
+
+    async def with_model(stack: Stack) -> None:
+        results.append(await tracing.with_model(stack, plan))
+
+    await with_stack(console, folder / "model", None, with_model)
+    _exit_on_sigterm()
+    return report.tracing_tables((results[0], results[1]), plan)
 
 
 async def _model_part(console: Console, folder: Path, plan: Plan, *, passages: bool) -> list[Table]:

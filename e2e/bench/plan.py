@@ -41,6 +41,8 @@ class Plan:
     model: Flood
     model_rounds: Rounds
     tracing_rounds: Rounds
+    traced_model: Flood
+    traced_model_rounds: Rounds
 
 
 FULL = Plan(
@@ -53,6 +55,8 @@ FULL = Plan(
     model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
     model_rounds=Rounds(3, 80),
     tracing_rounds=Rounds(10, 180),
+    traced_model=Flood(streams=32, tokens=256, ramp_s=8.0, window_s=15.0),
+    traced_model_rounds=Rounds(8, 300),
 )
 QUICK = Plan(
     first_ms=40,
@@ -64,4 +68,6 @@ QUICK = Plan(
     model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
     model_rounds=Rounds(1, 0),
     tracing_rounds=Rounds(2, 30),
+    traced_model=Flood(streams=32, tokens=64, ramp_s=2.0, window_s=5.0),
+    traced_model_rounds=Rounds(1, 0),
 )

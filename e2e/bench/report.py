@@ -9,6 +9,7 @@ from statistics import median
 from e2e.bench.against_stub import StubResults
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Rates, Spread
+from e2e.bench.load import Flood
 from e2e.bench.plan import Plan
 from e2e.bench.processes import MIB, STUB, Memory
 from e2e.bench.real_model import ModelResults
@@ -43,7 +44,7 @@ def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]
     kind = "with passages" if results.passages else "without passages"
     note = (
         f"{results.model}, {plan.model.streams} requests at once, prompts of {results.prompt_characters}"
-        f" characters {kind}, answers of {plan.model.tokens // 2} to {3 * plan.model.tokens // 2} tokens;"
+        f" characters {kind}, answers of {_lengths(plan.model)} tokens;"
         f" {_of_rounds(saturation)}. Directly means /generate_stream with the very prompts that"
         " Penstock makes; the engine alone has them in a process without a server. No two prompts have the"
         " same first words, so no prefix is found in a cache."
@@ -55,27 +56,34 @@ def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]
     ]
 
 
-def tracing_tables(results: Saturation, plan: Plan) -> list[Table]:
-    """The tables of part three."""
-    ratios = [
-        traced / untraced
-        for untraced, traced in zip(results.direct.rounds, results.through.rounds, strict=True)
-    ]
+def tracing_tables(results: tuple[Saturation, Saturation], plan: Plan) -> list[Table]:
+    """The tables of part three; `results` are those against the stub and with the model."""
+    stub, model = results
     rows = [
-        ["no request traced", _rates(results.direct)],
-        ["every request traced", _rates(results.through)],
-        ["traced / not traced, median of the rounds", f"**{100 * median(ratios):.1f} %**"],
+        ["no request traced", _rates(model.direct), _rates(stub.direct)],
+        ["every request traced", _rates(model.through), _rates(stub.through)],
+        ["traced / not traced, median of the rounds", _traced_share(model), _traced_share(stub)],
     ]
     note = (
-        f"{plan.flood.streams} streams, answers of {plan.flood.tokens // 2} to {3 * plan.flood.tokens // 2}"
-        f" tokens, against the stub; {_of_rounds(results)}. The observer, which keeps the spans, shares the"
-        " machine."
+        f"Answers of {_lengths(plan.traced_model)} tokens in {plan.traced_model.streams} streams with the"
+        f" model, of {_lengths(plan.flood)} in {plan.flood.streams} against the stub; {_of_rounds(model)} and"
+        f" {len(stub.direct.rounds)}. The observer, which keeps the spans, shares the machine."
     )
     arms = ("not traced", "traced")
     return [
-        Table("Tokens/s with and without traces", ("arm", "tokens/s"), rows, note),
-        _processor_time("Processor time by process, with and without traces", results, arms),
+        Table("Tokens/s with and without traces", ("arm", "with the model", "against the stub"), rows, note),
+        _processor_time("Processor time with and without traces, with the model", model, arms),
+        _processor_time("Processor time with and without traces, against the stub", stub, arms),
     ]
+
+
+def _traced_share(results: Saturation) -> str:
+    pairs = zip(results.direct.rounds, results.through.rounds, strict=True)
+    return f"**{100 * median(traced / untraced for untraced, traced in pairs):.1f} %**"
+
+
+def _lengths(load: Flood) -> str:
+    return f"{load.tokens // 2} to {3 * load.tokens // 2}"
 
 
 def _first_token(results: StubResults, plan: Plan) -> Table:

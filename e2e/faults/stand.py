@@ -62,7 +62,7 @@ class Stub:
         self._setup = setup
         self._process: subprocess.Popen[str] | None = None
         self.url = ""
-        self._http = httpx2.AsyncClient(trust_env=False, timeout=2.0)
+        self._http = httpx2.AsyncClient(trust_env=False, timeout=httpx2.Timeout(2.0, connect=10.0))
 
     def start(self) -> None:
         """Start it (again). Raises StandError if it does not come."""
