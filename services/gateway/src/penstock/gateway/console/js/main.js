@@ -1,6 +1,6 @@
 /** Starts the console: who is signed in, the frame around the pages, and which page is shown. */
 
-import { ApiError, OWN, SIGNED_OUT, call, told } from "./api.js";
+import { OWN, SIGNED_OUT, call, told } from "./api.js";
 import { forget } from "./conversation.js";
 import { closePanel } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -83,12 +83,12 @@ async function arrive() {
 /** Whether somebody is signed in; else the page to do so is shown. */
 async function knowMe() {
   try {
-    me = await call("GET", "/console/api/me", { quiet: true });
-    return true;
+    me = await call("GET", "/console/session");
+    if (!me) await showSignIn("");
   } catch (error) {
-    await showSignIn(error instanceof ApiError && error.status === 401 ? "" : told(error));
-    return false;
+    await showSignIn(told(error));
   }
+  return me !== null;
 }
 
 /**

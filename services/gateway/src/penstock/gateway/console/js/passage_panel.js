@@ -23,9 +23,9 @@ export async function openPassage(passage, stores) {
   const body = h("div", { class: "document" }, h("p", { class: "muted" }, "Loading the document…"));
   const dialog = panel({ title: passage.name, note: placeOf(passage), body });
   try {
-    const texts = passage.file_id ? await textOf(passage.file_id, stores) : null;
+    const chunks = passage.file_id ? await chunksOf(passage.file_id, stores) : null;
     if (!dialog.isConnected) return;
-    if (texts) show(body, stitch(texts), passage);
+    if (chunks) show(body, stitch(chunks), passage);
     else missing(body, passage, "The document is not there any more. These are the words that were cited:");
   } catch (error) {
     missing(body, passage, `${told(error)} These are the words that were cited:`);
@@ -33,18 +33,17 @@ export async function openPassage(passage, stores) {
 }
 
 /**
- * The text of a file by its chunks; null if no store has it.
+ * The chunks of a file; null if no store has it.
  *
  * @param {string} fileId
  * @param {string[]} stores
- * @returns {Promise<string[] | null>}
+ * @returns {Promise<import("./passages.js").Chunk[] | null>}
  */
-async function textOf(fileId, stores) {
+async function chunksOf(fileId, stores) {
   for (const store of new Set(stores)) {
     try {
       const path = `/v1/vector_stores/${encodeURIComponent(store)}/files/${encodeURIComponent(fileId)}/content`;
-      const { data } = await call("GET", path);
-      return data.map((/** @type {{text: string}} */ one) => one.text);
+      return (await call("GET", path)).data;
     } catch (error) {
       if (!(error instanceof ApiError) || error.status !== 404) throw error;
     }

@@ -1,51 +1,45 @@
 /**
- * Where a passage stands in its document. The API gives a document's text chunk by chunk; neighbours overlap, and
- * white space between chunks is left out. Pure.
+ * Where a passage stands in its document. The API gives a document's text chunk by chunk, each with the characters
+ * that it is, counted as code points; neighbours overlap, and white space between chunks is left out. Pure.
+ *
+ * @typedef {{text: string, start: number, end: number}} Chunk
  */
 
-/** Shorter overlaps may be chance. */
-const LEAST = 12;
-const MOST = 2000;
-
 /**
- * The text that overlapping chunks were cut from.
+ * The text that chunks were cut from. What lay between them is blank.
  *
- * @param {string[]} chunks
+ * @param {Chunk[]} chunks by their start
  * @returns {string}
  */
 export function stitch(chunks) {
-  const parts = chunks.slice(0, 1);
-  for (let i = 1; i < chunks.length; i++) {
-    const shared = overlap(chunks[i - 1], chunks[i]);
-    parts.push(shared < LEAST ? `\n\n${chunks[i]}` : chunks[i].slice(shared));
+  const parts = [];
+  let at = 0;
+  for (const { text, start, end } of chunks) {
+    if (end <= at) continue;
+    if (start > at) parts.push(blank(start - at));
+    parts.push(start < at ? text.slice(unitsTo(text, at - start)) : text);
+    at = end;
   }
   return parts.join("");
 }
 
+/** @param {number} length */
+function blank(length) {
+  return length === 1 ? " " : `\n\n${" ".repeat(length - 2)}`;
+}
+
 /**
- * How many characters of the end of one text are the beginning of the next (the prefix function of Knuth, Morris
- * and Pratt, so that a long document costs no time).
+ * The index in a JavaScript string, which counts UTF-16 units, of the character of this number.
  *
- * @param {string} before
- * @param {string} after
+ * @param {string} text
+ * @param {number} character
  * @returns {number}
  */
-export function overlap(before, after) {
-  const pattern = after.slice(0, MOST);
-  const text = before.slice(-MOST);
-  const borders = new Uint16Array(pattern.length);
-  for (let i = 1, k = 0; i < pattern.length; i++) {
-    while (k && pattern[i] !== pattern[k]) k = borders[k - 1];
-    if (pattern[i] === pattern[k]) k++;
-    borders[i] = k;
-  }
-  let matched = 0;
-  for (const letter of text.split("")) {
-    while (matched && (matched === pattern.length || letter !== pattern[matched]))
-      matched = borders[matched - 1];
-    if (letter === pattern[matched]) matched++;
-  }
-  return matched;
+export function unitsTo(text, character) {
+  let at = 0;
+  for (let left = character; left > 0 && at < text.length; left--)
+    at += /** @type {number} */ (text.codePointAt(at)) > 0xffff ? 2 : 1;
+  return at;
 }
 
 /**
@@ -53,11 +47,12 @@ export function overlap(before, after) {
  *
  * @param {string} text
  * @param {string} passage
- * @param {number} start
- * @returns {[number, number] | null} from and to, null if it does not stand there
+ * @param {number} character where it was
+ * @returns {[number, number] | null} from and to, as indices, null if it does not stand there
  */
-export function locate(text, passage, start) {
+export function locate(text, passage, character) {
   if (!passage) return null;
+  const start = unitsTo(text, character);
   let best = -1;
   for (let at = text.indexOf(passage); at >= 0; at = text.indexOf(passage, at + 1)) {
     if (best < 0 || Math.abs(at - start) < Math.abs(best - start)) best = at;

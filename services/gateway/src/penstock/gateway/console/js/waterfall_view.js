@@ -24,7 +24,7 @@ export class WaterfallView {
       "aria-label": label,
       onkeydown: (/** @type {KeyboardEvent} */ event) => this.onKey(event),
     });
-    this.details = h("aside", { class: "span-details", "aria-label": "Details of the span", tabindex: 0 });
+    this.details = h("aside", { class: "span-details", "aria-label": `${label}: details`, tabindex: 0 });
     this.node = h("div", { class: "waterfall" }, this.plot, this.details);
     this.trace = layOut([]);
     this.describe(null);

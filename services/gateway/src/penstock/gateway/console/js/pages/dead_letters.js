@@ -59,7 +59,11 @@ class LettersPage {
           h(
             "tr",
             ["Place", "Time", "Stage", "Error", "Request", "Tenant", ""].map((name) =>
-              h("th", { scope: "col" }, name || h("span", { class: "visually-hidden" }, "Actions")),
+              h(
+                "th",
+                { scope: "col", class: name === "Time" ? "num" : null },
+                name || h("span", { class: "visually-hidden" }, "Actions"),
+              ),
             ),
           ),
         ),
