@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-doctor test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ test-parts:
 	@$(BIN)/pytest --numprocesses 2 libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e --ignore e2e/doctor
+	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -59,9 +59,31 @@ bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
 
+test-browser: ## Use the console of a real stack in a real browser, minutes (needs Chromium: apt-get install chromium)
+	@$(MAKE) --no-print-directory prepared browser-client
+	@$(BIN)/pytest e2e/browser
+
+screenshots: ## Take the pictures in docs/images anew (needs Chromium)
+	@$(MAKE) --no-print-directory prepared browser-client
+	@$(BIN)/pytest e2e/browser/screenshots.py
+
+# Beside the locked dependencies, since nothing else needs them: `make setup` takes them out when the lock changes.
+.PHONY: browser-client
+browser-client: setup
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --require-hashes -r e2e/browser/requirements.lock
+
 test-doctor: ## What `penstock doctor` finds in brokers with something wrong in each, minutes
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/doctor
+
+test-secure: ## The whole stack on a Kafka with TLS, users and ACLs, minutes
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/pytest e2e/secure
+
+# PENSTOCK_TEST_STACK_ACCOUNTS_DB and so on name servers that run already; see e2e/conftest.py.
+test-servers: ## The end-to-end tests on PostgreSQL and Redis instead of SQLite and folders, minutes (needs both installed)
+	@$(MAKE) --no-print-directory prepared
+	@PENSTOCK_TEST_SERVERS=1 $(BIN)/pytest e2e/test_main_job.py e2e/test_documents.py e2e/test_doctor.py
 
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
@@ -121,3 +143,5 @@ lock: $(BIN)/uv ## Resolve requirements.lock again from every pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	  $(addprefix --no-emit-package penstock-,$(notdir $(MEMBER_DIRS))) \
 	  pyproject.toml $(MEMBERS) -o requirements.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
+	  --constraints requirements.lock e2e/browser/requirements.in -o e2e/browser/requirements.lock

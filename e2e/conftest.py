@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.stack import ROOT, Stack
+from libs.database.tests.servers import POSTGRES, REDIS, new_database, running_postgres, running_redis
 from libs.telemetry.tests.receiver import Receiver
 from penstock.devstack.state import StateDir
 
@@ -18,7 +19,32 @@ def collector() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iterator[Stack]:
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Settings of the stack's parts: what `PENSTOCK_TEST_STACK_X` says for `PENSTOCK_X`.
+
+    With `PENSTOCK_TEST_SERVERS=1` (`make test-servers`) databases and the queue are on PostgreSQL and Redis,
+    started for this run.
+    """
+    prefix = "PENSTOCK_TEST_STACK_"
+    given = {f"PENSTOCK_{k.removeprefix(prefix)}": v for k, v in os.environ.items() if k.startswith(prefix)}
+    if not os.environ.get("PENSTOCK_TEST_SERVERS"):
+        yield given
+        return
+    assert POSTGRES, "PostgreSQL is not installed: apt-get install postgresql"
+    assert REDIS, "Redis is not installed: apt-get install redis-server"
+    redis = tmp_path_factory.mktemp("redis")
+    with running_postgres(tmp_path_factory.mktemp("postgres")) as server, running_redis(redis) as queue:
+        yield given | {
+            "PENSTOCK_ACCOUNTS_DB": new_database(server),
+            "PENSTOCK_DOCUMENTS_DB": new_database(server),
+            "PENSTOCK_CELERY_BROKER": queue,
+        }
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, collector: Receiver, parts: dict[str, str]
+) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "OTEL_"))}
     env = inherited | {
@@ -26,6 +52,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Receiver) -> Iter
         "PENSTOCK_GATEWAY_PORT": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        **parts,
     }
     stack = Stack(env, StateDir(folder))
     started = stack.run("up", "--detach", seconds=200)

@@ -6,8 +6,8 @@ from inspect import getdoc
 
 from penstock.messages.codec import event_types
 from penstock.messages.event import JSON, Event
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import TOPICS, Key, Topic
-from rendering.flows import FLOWS
 from rendering.text import Json
 
 _KAFKA = "0.5.0"
@@ -80,11 +80,11 @@ def _about(topic: Topic) -> str:
 def _operations() -> Iterator[tuple[str, Json]]:
     for service, flow in FLOWS.items():
         for topic, events in flow.reads.items():
-            group = {"bindings": _group(service)} if flow.grouped else {}
+            group = {"bindings": _group(service)} if topic in flow.handled else {}
             yield _operation(service, "receive", topic.name, _names(events), group)
         for topic, events in flow.writes.items():
             yield _operation(service, "send", topic.name, _names(events), {})
-        for topic in flow.dead_letters:
+        for topic in flow.handled:
             yield _operation(service, "send", topic.dlq, [_DEAD_LETTER], {})
 
 

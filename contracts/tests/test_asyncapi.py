@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from opentelemetry.trace import NoOpTracer
 from rendering.asyncapi import asyncapi
-from rendering.flows import FLOWS
 from rendering.schemas import schemas
 from rendering.topics import topic_list
 
 from penstock.messages.codec import event_types
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_REQUESTS, TOPICS
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.outbox import Outbox
@@ -99,7 +99,7 @@ def test_every_event_of_every_topic_is_sent_by_a_service() -> None:
 def test_every_topic_but_those_for_others_is_read_by_a_service() -> None:
     read = {topic.name for flow in FLOWS.values() for topic in flow.reads}
 
-    assert {topic.name for topic in TOPICS} - read == {"usage.recorded", "chat.replays", "documents.states"}
+    assert {topic.name for topic in TOPICS} - read == {"chat.replays", "documents.states"}
 
 
 def test_every_service_of_the_flows_exists() -> None:

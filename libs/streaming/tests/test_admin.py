@@ -24,9 +24,8 @@ async def test_topics_are_made_once_and_keep_requests_for_as_long_as_set(
 ) -> None:
     chat, documents = Topic(unique("chat.x"), 2, ()), Topic(unique("documents.x"), 1, ())
     topics = [chat, documents]
-    assert await missing_topics(kafka_broker, topics) == sorted(
-        [chat.name, chat.dlq, documents.name, documents.dlq]
-    )
+    names = sorted([chat.name, chat.dlq, documents.name, documents.dlq])
+    assert await missing_topics(kafka_broker, names) == names
     assert len(await ensure_topics(kafka_broker, topics, retention_hours=24)) == 4
     assert await ensure_topics(kafka_broker, topics, retention_hours=1) == []
     told = config(kafka_broker, chat.name)

@@ -3,19 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
-from uuid import uuid4
 
 import httpx2
 import pytest
-from sqlalchemy import make_url
-from sqlalchemy import text as sql
-from sqlalchemy.ext.asyncio import create_async_engine
 
+from penstock.database.database import Database
+from penstock.database.engine import parse_url
+from penstock.database.migrate import upgrade
+from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.domain import keys
+from penstock.gateway.ports import AccountsAway
 from penstock.gateway.runtime import Gateway, listen
 from penstock.gateway.settings import Settings
 from penstock.messages.chat import AnswerCompleted, AnswerStarted, AnswerText, Citation, Usage
@@ -28,7 +29,6 @@ from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, R
 from penstock.streaming.stage import Received
 from penstock.telemetry.http import Transport
 from services.gateway.tests.upstream import Upstream
-from services.ingestion.tests.servers import POSTGRES, running_postgres
 
 MODEL = "tiny/model"
 
@@ -310,24 +310,13 @@ async def upstream() -> AsyncIterator[Upstream]:
     await running
 
 
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server: its URL without a database."""
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
-async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """URL of an empty database, SQLite's, and PostgreSQL's where the machine has it."""
-    if request.param == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/accounts.db"
-    url, name = make_url(request.getfixturevalue("postgres")), f"d{uuid4().hex}"
-    engine = create_async_engine(url.set(database="postgres"), isolation_level="AUTOCOMMIT")
-    async with engine.connect() as connection:
-        await connection.execute(sql(f"CREATE DATABASE {name}"))
-    await engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """The accounts database with its tables, SQLite's, and PostgreSQL's where the machine has it."""
+    await upgrade(parse_url(database_url), SCHEMA)
+    opened = Database(database_url, SCHEMA, AccountsAway)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,11 @@ import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from penstock.gateway.adapters.accounts import SqlAccounts
+from penstock.database.database import Database
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.domain.accept import parse, question_of
 from penstock.gateway.domain.asked import fingerprint
@@ -201,16 +200,13 @@ async def test_what_is_no_key_is_refused(stand: Any, key: str) -> None:
 
 
 @pytest.fixture
-async def table(tmp_path: Path) -> Any:
+async def table(database: Database) -> Any:
     class Table:
         now = datetime(2026, 1, 1, tzinfo=UTC)
 
     table: Any = Table()
-    accounts = SqlAccounts(f"sqlite+aiosqlite:///{tmp_path}/accounts.db")
-    await accounts.open()
-    table.keys = SqlIdempotencyKeys(accounts.transaction, lambda: table.now)
-    yield table
-    await accounts.close()
+    table.keys = SqlIdempotencyKeys(database, lambda: table.now)
+    return table
 
 
 async def test_keys_live_a_day(table: Any) -> None:

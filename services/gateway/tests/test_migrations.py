@@ -1,91 +1,65 @@
-"""Tables of an installation that has keys already, brought to this version and back, on both databases."""
+"""Migrations of the accounts database: each up, down and up again, and what they do with keys of before."""
 
-from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 
-import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, DateTime, column, inspect, table, text
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy import DateTime, column, table
 
-from penstock.gateway.adapters.accounts import MIGRATIONS, VERSION, SqlAccounts, migrate
+from libs.database.tests.stairs import climb, differences
+from penstock.database.database import Database
+from penstock.database.engine import parse_url
+from penstock.database.migrate import downgrade, upgrade
+from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.sessions import SqlSessions
-from penstock.gateway.adapters.tables import Base
+from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.domain.caller import Caller
+from penstock.gateway.ports import AccountsAway
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = {"default": "d" * 64, "acme": "a" * 64}
+KEY = {"prefix": "psk-abc", "created_at": NOW}
+ROWS = {
+    "0001": {
+        "tenants": [{"name": name, "created_at": NOW} for name in KEYS],
+        "api_keys": [
+            {"id": 1, "tenant": "default", "digest": "d" * 64, **KEY},
+            {"id": 2, "tenant": "acme", "digest": "a" * 64, "revoked_at": NOW, **KEY},
+        ],
+    },
+    "0002": {
+        "idempotency_keys": [
+            {"tenant": "acme", "key": "k", "fingerprint": "f", "request_id": "r", "created_at": NOW}
+        ]
+    },
+    "0003": {"console_sessions": [{"digest": "s", "key_id": 1, "expires_at": NOW}]},
+}
 
 
-@pytest.fixture
-async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
-    opened = create_async_engine(database_url)
-    yield opened
-    await opened.dispose()
+async def test_every_revision_keeps_what_there_is(database_url: str) -> None:
+    await climb(database_url, SCHEMA, ROWS)
 
 
-def run(connection: Connection, step: Callable[[Config, str], None], revision: str) -> None:
-    """Run Alembic over a connection."""
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    step(config, revision)
+async def test_the_tables_are_those_of_the_code(database_url: str) -> None:
+    assert await differences(database_url, SCHEMA) == []
 
 
-def add_old_keys(connection: Connection) -> None:
-    """Add what a gateway of version 0002 would have."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
+async def test_keys_of_before_stay_and_the_first_ones_are_operators(database_url: str) -> None:
+    url = parse_url(database_url)
+    await upgrade(url, SCHEMA, "0002")
+    database = Database(database_url, SCHEMA, AccountsAway)
     tenants = table("tenants", column("name"), column("created_at", DateTime(timezone=True)))
     fields = [column(name) for name in ("tenant", "digest", "prefix")]
     api_keys = table("api_keys", *fields, column("created_at", DateTime(timezone=True)))
-    for tenant, digest in KEYS.items():
-        connection.execute(tenants.insert().values(name=tenant, created_at=now))
-        key = {"tenant": tenant, "digest": digest, "prefix": "psk-abc", "created_at": now}
-        connection.execute(api_keys.insert().values(key))
-
-
-async def test_keys_of_before_stay_and_the_first_ones_are_operators(
-    engine: AsyncEngine, database_url: str
-) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(run, command.upgrade, "0002")
-        await connection.run_sync(add_old_keys)
-    accounts = SqlAccounts(database_url)
+    async with database.writing() as connection:
+        for tenant, digest in KEYS.items():
+            await connection.execute(tenants.insert().values(name=tenant, created_at=NOW))
+            await connection.execute(api_keys.insert().values(tenant=tenant, digest=digest, **KEY))
+    accounts, sessions = SqlAccounts(database), SqlSessions(database, timedelta(hours=1))
     for _ in range(2):  # there, back, and there again
+        await upgrade(url, SCHEMA)
         await accounts.open()
         assert await accounts.caller_of(KEYS["default"]) == Caller("default", True, "psk-abc")
         assert await accounts.caller_of(KEYS["acme"]) == Caller("acme", False, "psk-abc")
-        sessions = SqlSessions(accounts.transaction, timedelta(hours=1))
         assert await sessions.add(KEYS["acme"], "token")
         assert await sessions.caller_of("token") == Caller("acme", False, "psk-abc")
-        async with engine.begin() as connection:
-            await connection.run_sync(run, command.downgrade, "0002")
-            found = await connection.execute(text("select tenant, digest, prefix from api_keys order by id"))
-            assert [tuple(row) for row in found] == [(name, key, "psk-abc") for name, key in KEYS.items()]
-            columns = await connection.run_sync(lambda c: inspect(c).get_columns("api_keys"))
-            assert "operator" not in {each["name"] for each in columns}
-            tables = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
-            assert tables == {"alembic_version", "api_keys", "idempotency_keys", "tenants"}
-    await accounts.close()
-
-
-async def test_the_tables_are_those_of_the_code(engine: AsyncEngine) -> None:
-    assert ScriptDirectory(str(MIGRATIONS)).get_current_head() == VERSION
-    async with engine.begin() as connection:
-        await connection.run_sync(migrate)
-        await connection.run_sync(migrate)
-        differences = await connection.run_sync(
-            lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata)
-        )
-        assert differences == []
-
-
-async def test_everything_goes_again(engine: AsyncEngine) -> None:
-    async with engine.begin() as connection:
-        await connection.run_sync(migrate)
-        await connection.run_sync(run, command.downgrade, "base")
-        tables = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
-        assert tables == {"alembic_version"}
+        await downgrade(url, SCHEMA, "0002")
+    await database.close()

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 from sqlalchemy import text
 
+from penstock.database.database import Database
 from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.sessions import SqlSessions
 from penstock.gateway.attempts import LIMIT, WINDOW_S
@@ -58,12 +59,15 @@ def attributes(response: httpx2.Response) -> dict[str, str]:
 async def test_a_key_opens_a_session(stand: Any, browser: Browser) -> None:
     client = browser(stand)
     assert code(await client.get(ME)) == (401, "invalid_api_key")
+    nobody = await client.get("/console/session")
+    assert (nobody.status_code, nobody.content) == (204, b"")
     response = await sign_in(client, f" {stand.key}\n")
     assert (response.status_code, response.content) == (204, b"")
     cookie = attributes(response)
     assert len(cookie.pop("penstock_session")) == 43
     assert cookie == {"httponly": "", "samesite": "strict", "path": "/", "max-age": "43200"}
-    assert (await client.get(ME)).json() == {"tenant": "default", "operator": True, "api_key": stand.key[:10]}
+    who = {"tenant": "default", "operator": True, "api_key": stand.key[:10]}
+    assert (await client.get(ME)).json() == (await client.get("/console/session")).json() == who
     assert (await client.get("/v1/models")).status_code == 200
     assert response.headers["cache-control"] == "no-store"
 
@@ -78,6 +82,7 @@ async def test_signing_out_ends_it_at_once(stand: Any, browser: Browser) -> None
     assert attributes(response)["max-age"] == "0"
     assert not client.cookies
     assert code(await client.get(ME, headers=cookie)) == (401, "invalid_api_key")
+    assert (await client.get("/console/session", headers=cookie)).status_code == 204
     assert (await client.delete("/console/session")).status_code == 204
 
 
@@ -285,15 +290,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-async def accounts(database_url: str) -> AsyncIterator[SqlAccounts]:
-    opened = SqlAccounts(database_url)
-    await opened.open()
-    yield opened
-    await opened.close()
+def accounts(database: Database) -> SqlAccounts:
+    return SqlAccounts(database)
 
 
-async def test_a_session_ends_by_itself(accounts: SqlAccounts, clock: Clock) -> None:
-    store = SqlSessions(accounts.transaction, timedelta(hours=12), clock.utc)
+async def test_a_session_ends_by_itself(accounts: SqlAccounts, database: Database, clock: Clock) -> None:
+    store = SqlSessions(database, timedelta(hours=12), clock.utc)
     sessions = Sessions(store, clock, ttl_s=10)
     key = keys.new_key()
     await accounts.register("acme", keys.record_of(key))
@@ -305,12 +307,14 @@ async def test_a_session_ends_by_itself(accounts: SqlAccounts, clock: Clock) -> 
     assert await sessions.caller_of(token) is None
     await sessions.open(key, "192.0.2.1")
     assert await store.forget_old() == 1
-    async with accounts.transaction() as connection:
+    async with database.reading() as connection:
         assert (await connection.execute(text("select count(*) from console_sessions"))).scalar() == 1
 
 
-async def test_a_session_needs_a_key_that_is_valid(accounts: SqlAccounts, clock: Clock) -> None:
-    store = SqlSessions(accounts.transaction, timedelta(hours=12), clock.utc)
+async def test_a_session_needs_a_key_that_is_valid(
+    accounts: SqlAccounts, database: Database, clock: Clock
+) -> None:
+    store = SqlSessions(database, timedelta(hours=12), clock.utc)
     key = keys.record_of(keys.new_key())
     assert not await store.add(key.digest, "d")
     await accounts.register("acme", key, operator=True)

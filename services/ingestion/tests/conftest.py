@@ -1,19 +1,16 @@
 """Records on SQLite, and on PostgreSQL where the machine has it; blobs in a folder; a clock."""
 
-import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
-import asyncpg
 import pytest
 
+from penstock.database.engine import parse_url
+from penstock.database.migrate import upgrade
 from penstock.ingestion.adapters.blobs import ObjectBlobs
 from penstock.ingestion.adapters.records.all import Records
-from penstock.ingestion.adapters.records.database import Database
-from services.ingestion.tests.servers import POSTGRES, running_postgres
+from penstock.ingestion.adapters.tables import SCHEMA
 
 
 @dataclass
@@ -35,37 +32,10 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite database: to migrate one for each test takes half a second."""
-    path = tmp_path_factory.mktemp("empty") / "documents.db"
-
-    async def make() -> None:
-        database = Database(f"sqlite+aiosqlite:///{path}")
-        await database.open()
-        await database.close()
-
-    asyncio.run(make())
-    return path
-
-
-@pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server: its URL without a database."""
-    with running_postgres(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", *(["postgresql"] if POSTGRES else [])])
-async def records(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, empty_database: Path
-) -> AsyncIterator[Records]:
-    if request.param == "sqlite":
-        shutil.copy(empty_database, tmp_path / "documents.db")
-        url = f"sqlite+aiosqlite:///{tmp_path / 'documents.db'}"
-    else:
-        url = await new_database(request.getfixturevalue("postgres"))
-    made = Records(url, clock)
+@pytest.fixture
+async def records(database_url: str, clock: Clock) -> AsyncIterator[Records]:
+    made = Records(database_url, clock)
+    await upgrade(parse_url(database_url), SCHEMA)
     await made.database.open()
     yield made
     await made.database.close()
@@ -74,12 +44,3 @@ async def records(
 @pytest.fixture
 def blobs(tmp_path: Path) -> ObjectBlobs:
     return ObjectBlobs(f"file://{tmp_path / 'blobs'}")
-
-
-async def new_database(server: str) -> str:
-    """Make an empty database on a PostgreSQL server, and return its URL."""
-    name = f"test_{uuid4().hex}"
-    connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return f"{server}/{name}"

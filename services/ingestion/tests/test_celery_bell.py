@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from celery.contrib.testing.worker import start_worker
 
+from libs.database.tests.servers import REDIS, running_redis
 from penstock.ingestion.adapters.celery_bell import TASK, CeleryBell, make_app
-from services.ingestion.tests.servers import REDIS, running_redis
 
 
 @pytest.fixture(params=["folder", *(["redis"] if REDIS else [])])

@@ -82,7 +82,9 @@ async def test_chunks_carry_places_headings_tokens_and_vectors(
     assert (event.title, event.file_name, event.file_id) == ("Guide", "guide.md", file_id)
     assert event.attributes == {"team": "core", "year": 2025, "draft": False}
     content = await client.vector_stores.files.content(file_id, vector_store_id=DEFAULT_STORE)
-    assert "Close the gate" in "".join([part.text or "" async for part in content])
+    pieces = [(part.text, part.model_extra or {}) async for part in content]
+    assert "Close the gate" in "".join(piece or "" for piece, _ in pieces)
+    assert all(text[place["start"] : place["end"]] == piece for piece, place in pieces)
 
 
 async def test_a_file_comes_back_as_it_was_and_goes_for_good(

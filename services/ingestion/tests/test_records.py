@@ -1,7 +1,6 @@
 """The records: files, stores, documents and their jobs, on every database that there is."""
 
 import pytest
-from sqlalchemy import text
 
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.adapters.records.jobs import INDEX_WAIT_MS, LEASE_MS
@@ -17,7 +16,7 @@ from penstock.ingestion.domain.model import (
     file_blob,
 )
 from penstock.ingestion.handler.open_work import OpenWork
-from penstock.ingestion.ports import Attachment, Page, RecordsAway
+from penstock.ingestion.ports import Attachment, Page
 from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.search import DEFAULT_STORE
 from penstock.telemetry.metrics import JOBS, OLDEST_JOB
@@ -295,10 +294,3 @@ async def test_earlier_contents_of_a_name_are_found_for_the_tenant_only(records:
     strange = await attach(records, await file(records, "a.md", tenant="other"))
     assert await records.documents.siblings(strange) == []
     assert old.id != new.id
-
-
-async def test_a_database_of_a_later_version_is_refused(records: Records) -> None:
-    async with records.database.writing() as connection:
-        await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(RecordsAway, match="another version"):
-        await records.database.open()

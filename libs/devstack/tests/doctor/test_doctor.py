@@ -58,6 +58,14 @@ def test_with_nothing_there_it_says_so_and_leaves_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
+def test_a_broker_that_wants_another_protocol(tmp_path: Path, kafka_broker: str) -> None:
+    done = penstock_doctor(tmp_path / "state", PENSTOCK_KAFKA=kafka_broker, PENSTOCK_KAFKA_PROTOCOL="SSL")
+    assert done.returncode == 1
+    assert "broker.refuses" in done.stdout
+    assert "check PENSTOCK_KAFKA_PROTOCOL" in " ".join(done.stdout.split())
+    assert "broker.unreachable" not in done.stdout
+
+
 def test_with_everything_broken_it_says_what_without_secrets(tmp_path: Path) -> None:
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     state = tmp_path / "state"

@@ -16,16 +16,15 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine
 
+from penstock.database.engine import parse_url
+from penstock.database.migrate import upgrade
 from penstock.devstack.doctor import databases, disk, models
 from penstock.devstack.doctor.finding import Finding
 from penstock.devstack.doctor.scene import Scene, Unchecked
 from penstock.devstack.state import ServiceStatus, StackStatus
-from penstock.gateway.adapters import accounts
-from penstock.ingestion.adapters.records.database import Database
+from penstock.gateway.adapters.tables import SCHEMA as ACCOUNTS
+from penstock.ingestion.adapters.tables import SCHEMA as DOCUMENTS
 
 MakeScene = Callable[..., Scene]
 MakeStatus = Callable[..., StackStatus]
@@ -39,22 +38,10 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def migrated(file: Path, migrations: Path, version: str) -> None:
-    """A database as that version of its service has made it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    config = Config()
-    config.set_main_option("script_location", str(migrations))
-    engine = create_engine(f"sqlite:///{file}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, version)
-    engine.dispose()
-
-
 async def test_an_older_and_a_newer_database(scene: MakeScene, stack: MakeStatus) -> None:
     at = scene(stack())
     accounts_db = at.state.folder / "gateway" / "accounts.db"
-    migrated(accounts_db, accounts.MIGRATIONS, "0001")
+    await upgrade(parse_url(f"sqlite:///{accounts_db}"), ACCOUNTS, "0001")
     documents_db = at.state.folder / "ingestion" / "documents.db"
     await made(documents_db)
     with sqlite3.connect(documents_db) as connection:
@@ -63,15 +50,13 @@ async def test_an_older_and_a_newer_database(scene: MakeScene, stack: MakeStatus
     before = content(at.state.folder)
     found = await databases.look(at)
     assert codes(found) == ["databases.version", "databases.version"]
-    assert f"version 0001, this Penstock's is {accounts.VERSION}" in found[0].wrong
+    assert f"version 0001, this Penstock's is {ACCOUNTS.head}" in found[0].wrong
     assert "version 9999, newer than this" in found[1].wrong
     assert content(at.state.folder) == before  # looking has changed nothing
 
 
 async def made(file: Path) -> None:
-    database = Database(f"sqlite+aiosqlite:///{file}")
-    await database.open()
-    await database.close()
+    await upgrade(parse_url(f"sqlite:///{file}"), DOCUMENTS)
 
 
 async def test_a_database_that_is_none_and_one_that_is_gone(scene: MakeScene, stack: MakeStatus) -> None:
@@ -90,9 +75,25 @@ async def test_a_database_server_that_is_away(scene: MakeScene, monkeypatch: pyt
     monkeypatch.setenv("PENSTOCK_ACCOUNTS_DB", "postgresql+asyncpg://me:hidden@127.0.0.1:1/x")
     monkeypatch.setenv("PENSTOCK_DOCUMENTS_DB", "no address")
     found = await databases.look(scene())
-    assert codes(found) == ["databases.unreadable", "databases.unreadable"]
+    assert codes(found) == ["databases.unreadable"]  # the other one is told with the settings
     assert "hidden" not in str(found)
-    assert "PENSTOCK_DOCUMENTS_DB" in found[1].looked_at
+    assert "PENSTOCK_ACCOUNTS_DB" in found[0].to_do
+
+
+async def test_databases_on_a_server(
+    scene: MakeScene, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    if database_url.startswith("sqlite"):
+        return
+    monkeypatch.setenv("PENSTOCK_ACCOUNTS_DB", database_url)
+    [finding] = await databases.look(scene())
+    assert (finding.code, finding.severity) == ("databases.version", "error")
+    assert "`penstock db upgrade`" in finding.to_do
+    await upgrade(parse_url(database_url), ACCOUNTS)
+    assert await databases.look(scene()) == []
+    monkeypatch.setenv("PENSTOCK_DOCUMENTS_DB", database_url)
+    [finding] = await databases.look(scene())
+    assert "the tables of something else" in finding.wrong
 
 
 def job(file: Path, name: str, *, owner: str = "", due_s: float = 0, attempts: int = 0) -> None:

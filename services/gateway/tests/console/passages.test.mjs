@@ -1,32 +1,40 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { excerpt, locate, overlap, placeOf, stitch } from "../../src/penstock/gateway/console/js/passages.js";
+import { excerpt, locate, placeOf, stitch, unitsTo } from "../../src/penstock/gateway/console/js/passages.js";
 
 const TEXT = Array.from(
   { length: 60 },
-  (_, i) => `Sentence ${i} tells of gates, pipes and ${i * 7} turbines.`,
+  (_, i) => `Sentence ${i} tells of gates 𝒢, pipes and ${i * 7} turbines.`,
 ).join(" ");
 
-test("overlapping chunks make their text again", () => {
-  for (const shared of [20, 45, 300]) {
+/** @param {string} text @param {number} start @param {number} end code points */
+const chunk = (text, start, end) => ({ text: [...text].slice(start, end).join(""), start, end });
+
+test("overlapping chunks make their text again, whatever letters it has", () => {
+  const length = [...TEXT].length;
+  for (const shared of [0, 1, 45, 300]) {
     const chunks = [];
-    for (let at = 0; at < TEXT.length; at += 400) chunks.push(TEXT.slice(at, at + 400 + shared));
+    for (let at = 0; at < length; at += 400)
+      chunks.push(chunk(TEXT, at, Math.min(length, at + 400 + shared)));
     assert.equal(stitch(chunks), TEXT);
   }
 });
 
-test("chunks that do not overlap are set apart, and a letter in common is no overlap", () => {
-  assert.equal(stitch(["The gates", "stand open"]), "The gates\n\nstand open");
-  assert.equal(stitch(["alone"]), "alone");
+test("what lay between chunks is blank, and moves nothing", () => {
+  const text = "The gates\n\n   stand open. Now";
+  const made = stitch([chunk(text, 0, 9), chunk(text, 14, 25), chunk(text, 26, 29)]);
+  assert.equal(made.length, text.length);
+  assert.equal(made.replace(/\s+/g, " "), text.replace(/\s+/g, " "));
+  assert.equal(made.indexOf("stand"), text.indexOf("stand"));
+  assert.equal(stitch([chunk("abcdef", 0, 6), chunk("abcdef", 2, 4)]), "abcdef");
   assert.equal(stitch([]), "");
 });
 
-test("the overlap is the longest one", () => {
-  assert.equal(overlap("xabab", "ababy"), 4);
-  assert.equal(overlap("aaaa", "aaa"), 3);
-  assert.equal(overlap("abc", "xyz"), 0);
-  assert.equal(overlap("", "abc"), 0);
+test("characters are counted as the API does", () => {
+  assert.equal(unitsTo("a𝒢b", 2), 3);
+  assert.equal(unitsTo("ab", 9), 2);
+  assert.deepEqual(locate("𝒢𝒢 gate, gate", "gate", 9), [11, 15]);
 });
 
 test("of equal passages the one near its place is meant", () => {

@@ -17,6 +17,7 @@ from penstock.devstack.plain import plain
 from penstock.devstack.replays import Compared, Recorded, Replays, changes
 from penstock.messages.chat import Seen
 from penstock.streaming.adapters.kafka import open_producer, open_reader
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError
 
 _LONGEST_DIFF = 20_000
@@ -25,7 +26,7 @@ _STYLES = {"same": "", "removed": "red strike", "added": "green"}
 
 async def replay_aloud(
     console: Console,
-    bootstrap: str,
+    cluster: Cluster,
     since_ms: int,
     until_ms: int | None,
     *,
@@ -35,9 +36,9 @@ async def replay_aloud(
 ) -> bool:
     """Prints a line for each answer and a summary; True if every question was answered again."""
     try:
-        reader = await open_reader(bootstrap)
+        reader = await open_reader(cluster)
         try:
-            producer = await open_producer(bootstrap)
+            producer = await open_producer(cluster)
             try:
                 replays = Replays(reader, producer, lambda: time.time_ns() // 1_000_000)
                 recorded = await replays.recorded(since_ms, until_ms, tenant, limit)
@@ -47,7 +48,7 @@ async def replay_aloud(
         finally:
             await reader.close()
     except BrokerError as error:
-        raise DevstackError(f"Kafka at {bootstrap}: {error}") from error
+        raise DevstackError(f"Kafka at {cluster}: {error}") from error
     if not results:
         console.print("No questions were recorded in that time.")
         return True

@@ -20,7 +20,12 @@ _POLL_S = 0.1
 
 
 def start(
-    state: StateDir, console: Console, timeout: float, replicas: Mapping[str, int] | None = None
+    state: StateDir,
+    console: Console,
+    timeout: float,
+    replicas: Mapping[str, int] | None = None,
+    *,
+    secure: bool | None = None,
 ) -> StackStatus:
     """Starts ``penstock up`` in a session of its own and returns when it is ready.
 
@@ -31,7 +36,7 @@ def start(
         raise DevstackError(f"A stack already runs here (pid {pid}): see `penstock status`")
     with state.fresh_log("supervisor").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 this very Python
-            [sys.executable, "-m", "penstock.devstack.cli", "up", *_replicas(replicas or {})],
+            [sys.executable, "-m", "penstock.devstack.cli", "up", *_options(replicas or {}, secure)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -45,9 +50,10 @@ def start(
         raise
 
 
-def _replicas(replicas: Mapping[str, int]) -> list[str]:
+def _options(replicas: Mapping[str, int], secure: bool | None) -> list[str]:
     counts = ",".join(f"{service}={count}" for service, count in replicas.items())
-    return ["--replicas", counts] if counts else []
+    security = [] if secure is None else ["--secure" if secure else "--no-secure"]
+    return [*(["--replicas", counts] if counts else []), *security]
 
 
 def _until_ready(

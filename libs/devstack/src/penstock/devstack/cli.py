@@ -14,14 +14,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from penstock.devstack import background, dlq, documents
+from penstock.devstack import access, background, db, dlq, documents, topics
 from penstock.devstack.documents import KeyOption, UrlOption
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import GATEWAY, parse_replicas
 from penstock.devstack.screen import make_console, status_table
 from penstock.devstack.state import StateDir
 from penstock.devstack.times import parse_time
-from penstock.devstack.where import bootstrap_here, gateway_here, here, observer_here, running_here
+from penstock.devstack.where import cluster_here, gateway_here, here, observer_here, running_here
 from penstock.messages.search import DEFAULT_STORE
 
 # run, talk and demo import Kafka's client and more: half a second that `status` and `down` do without.
@@ -34,6 +34,9 @@ commands = typer.Typer(
 )
 commands.add_typer(dlq.commands, name="dlq")
 commands.add_typer(documents.commands, name="documents")
+commands.add_typer(db.commands, name="db")
+commands.add_typer(topics.commands, name="topics")
+commands.add_typer(access.commands, name="acl")
 
 
 def app() -> None:
@@ -56,13 +59,17 @@ def up(
         list[str] | None,
         typer.Option(help="How many processes, for example generation=3,gateway=2; else one of each."),
     ] = None,
+    secure: Annotated[
+        bool | None,
+        typer.Option("--secure/--no-secure", help="Kafka with TLS, users and ACLs; else as the last time."),
+    ] = None,
 ) -> None:
     """Start Kafka, the topics and every service, and keep them running."""
     counts = parse_replicas(replicas or [])
     settings, state = here()
     console = make_console()
     if detach:
-        status = background.start(state, console, settings.ready_timeout, counts)
+        status = background.start(state, console, settings.ready_timeout, counts, secure=secure)
         _show_addresses(console, state, status.gateways)
         return
     from penstock.devstack.run import Running, run_stack
@@ -75,7 +82,7 @@ def up(
         console.print("Ctrl-C stops everything.")
         await asyncio.Event().wait()
 
-    asyncio.run(run_stack(settings, state, StackScreen(console), work, counts))
+    asyncio.run(run_stack(settings, state, StackScreen(console), work, counts, secure=secure))
 
 
 @commands.command()
@@ -96,6 +103,26 @@ def scale(
     )
     if GATEWAY in counts:
         _show_addresses(console, state, now.gateways)
+
+
+@commands.command()
+def restart(
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE...]", help="A service or one replica; none: all but kafka, inference."),
+    ] = None,
+) -> None:
+    """Replace processes one by one, each when the one before is ready again: for a new version, or settings.
+
+    Exit code 1 if one does not come back: those after it are left alone.
+    """
+    from penstock.devstack.restarting import restart as replace
+
+    settings, state = here()
+    console = make_console()
+    replace(
+        state, services or [], lambda text: console.print(f"    {text}", markup=False), settings.ready_timeout
+    )
 
 
 @commands.command()
@@ -271,7 +298,7 @@ def replay(
     since_ms = parse_time(since, now_ms)
     until_ms = parse_time(until, now_ms) if until else now_ms
     work = replay_aloud(
-        make_console(), bootstrap_here(), since_ms, until_ms, tenant=tenant, limit=limit, show=show
+        make_console(), cluster_here(), since_ms, until_ms, tenant=tenant, limit=limit, show=show
     )
     raise typer.Exit(0 if asyncio.run(work) else 1)
 

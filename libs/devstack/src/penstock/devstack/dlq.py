@@ -18,8 +18,9 @@ from penstock.devstack.errors import DevstackError
 from penstock.devstack.plain import plain
 from penstock.devstack.screen import make_console
 from penstock.devstack.times import parse_time, show_time
-from penstock.devstack.where import bootstrap_here
+from penstock.devstack.where import cluster_here
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.connection import Cluster
 from penstock.streaming.deadletters import Choice, DeadLetters, Letter, Outcome, topic_named
 from penstock.streaming.ports import BrokerError, Record
 
@@ -174,7 +175,7 @@ def _now_ms() -> int:
 def _run(work: _Work) -> None:
     async def main() -> None:
         try:
-            async with _dead_letters(bootstrap_here()) as dead:
+            async with _dead_letters(cluster_here()) as dead:
                 await work(dead, make_console())
         except BrokerError as error:
             raise DevstackError(f"Kafka: {error}") from error
@@ -183,16 +184,16 @@ def _run(work: _Work) -> None:
 
 
 @asynccontextmanager
-async def _dead_letters(bootstrap: str) -> AsyncIterator[DeadLetters]:
+async def _dead_letters(cluster: Cluster) -> AsyncIterator[DeadLetters]:
     # Here, since the other commands do without Kafka's client, half a second.
     from penstock.streaming.adapters.kafka import open_producer, open_reader
     from penstock.streaming.admin import delete_before
 
-    reader = await open_reader(bootstrap)
+    reader = await open_reader(cluster)
     try:
-        producer = await open_producer(bootstrap)
+        producer = await open_producer(cluster)
         try:
-            yield DeadLetters(reader, producer, lambda cuts: delete_before(bootstrap, cuts), _now_ms)
+            yield DeadLetters(reader, producer, lambda cuts: delete_before(cluster, cuts), _now_ms)
         finally:
             await producer.close()
     finally:

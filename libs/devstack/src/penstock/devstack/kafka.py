@@ -1,6 +1,6 @@
 """One embedded Kafka node: KRaft, combined broker and controller, on 127.0.0.1 only.
 
-``python -m penstock.devstack.kafka --dir DIR [--port N]`` formats DIR if it is new, prints
+``python -m penstock.devstack.kafka --dir DIR [--port N] [--security DIR]`` formats DIR if it is new, prints
 ``127.0.0.1:PORT`` and becomes the Java process, so that whoever started it holds the broker itself and
 needs no wrapper.
 
@@ -26,8 +26,10 @@ from penstock.devstack.death import die_with_parent
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.jars import class_path, ensure_jars, jars_folder
 from penstock.devstack.java import find_java
-from penstock.devstack.network import broker_answers, free_ports
+from penstock.devstack.network import broker_answers, free_ports, listens
 from penstock.devstack.root import find_root
+from penstock.devstack.security import Security
+from penstock.streaming.connection import ADMIN
 
 HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60.0
@@ -38,10 +40,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners={protocol}://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners={protocol}://{host}:{port}
+inter.broker.listener.name={protocol}
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map={protocol}:{protocol},CONTROLLER:{protocol}
 log.dirs={data}
 auto.create.topics.enable=false
 # One node: nothing can be replicated.
@@ -65,6 +68,28 @@ log.index.size.max.bytes=1048576
 controlled.shutdown.max.retries=1
 """
 
+# Both listeners want TLS and a user. The services' users are SCRAM ones, which the admin makes (ADR 0013);
+# the admin itself, as which the broker also reaches its controller, is known by these lines alone.
+_SECURE = """\
+ssl.keystore.type=PKCS12
+ssl.keystore.location={keystore}
+ssl.keystore.password={keystore_password}
+ssl.truststore.type=PEM
+ssl.truststore.location={authority}
+ssl.enabled.protocols=TLSv1.3,TLSv1.2
+sasl.mechanism.inter.broker.protocol=PLAIN
+sasl.mechanism.controller.protocol=PLAIN
+listener.name.sasl_ssl.sasl.enabled.mechanisms=SCRAM-SHA-512,PLAIN
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={scram} required;
+listener.name.sasl_ssl.plain.sasl.jaas.config={plain} required {admin};
+listener.name.controller.sasl.enabled.mechanisms=PLAIN
+listener.name.controller.plain.sasl.jaas.config={plain} required {admin};
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+allow.everyone.if.no.acl.found=false
+super.users=User:{user}
+"""
+_LOGIN = "org.apache.kafka.common.security"
+
 
 @dataclass(frozen=True)
 class Broker:
@@ -75,6 +100,7 @@ class Broker:
     controller_port: int
     log_file: Path
     root: Path
+    security: Security | None = None
 
     @property
     def bootstrap(self) -> str:
@@ -89,8 +115,17 @@ class Broker:
         """Writes the broker's settings; the ports may differ from those of the last start."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = _PROPERTIES.format(
-            host=HOST, port=self.port, controller_port=self.controller_port, data=self.folder / "data"
+            host=HOST,
+            port=self.port,
+            controller_port=self.controller_port,
+            data=self.folder / "data",
+            protocol="SASL_SSL" if self.security else "PLAINTEXT",
         )
+        if self.security:
+            text += _secured(self.security)
+        # It may hold secrets.
+        self.properties.unlink(missing_ok=True)
+        self.properties.touch(mode=0o600)
         self.properties.write_text(text, encoding="utf-8")
 
     def java_command(self, *arguments: str) -> list[str]:
@@ -139,21 +174,43 @@ class Broker:
             raise DevstackError(f"Kafka's storage in {self.folder} could not be formatted: {reason}")
 
 
+def _secured(security: Security) -> str:
+    """The settings that bring TLS, users and ACLs."""
+    secret = security.password(ADMIN)
+    return _SECURE.format(
+        keystore=security.keystore,
+        keystore_password=security.keystore_password,
+        authority=security.authority,
+        scram=f"{_LOGIN}.scram.ScramLoginModule",
+        plain=f"{_LOGIN}.plain.PlainLoginModule",
+        admin=f'username="{ADMIN}" password="{secret}" user_{ADMIN}="{secret}"',
+        user=ADMIN,
+    )
+
+
 def broker_in(
-    folder: Path, *, port: int = 0, log_file: Path | None = None, root: Path | None = None
+    folder: Path,
+    *,
+    port: int = 0,
+    log_file: Path | None = None,
+    root: Path | None = None,
+    security: Security | None = None,
 ) -> Broker:
-    """A broker in ``folder``; port 0 picks a free one, the controller's port is always picked."""
+    """A broker in ``folder``; port 0 picks a free one, the controller's port is always picked.
+
+    With ``security``, which must be prepared, both of its listeners want TLS and a user.
+    """
     free = free_ports(2)
     absolute = folder.absolute()
     log = (log_file or absolute / "kafka.log").absolute()
     log.parent.mkdir(parents=True, exist_ok=True)
-    return Broker(absolute, port or free[0], free[1], log, root or find_root())
+    return Broker(absolute, port or free[0], free[1], log, root or find_root(), security)
 
 
 @contextmanager
-def running_broker(folder: Path, *, port: int = 0) -> Iterator[Broker]:
+def running_broker(folder: Path, *, port: int = 0, security: Security | None = None) -> Iterator[Broker]:
     """A broker that answers, stopped at the end: for tests and for short scripts."""
-    broker = broker_in(folder, port=port)
+    broker = broker_in(folder, port=port, security=security)
     ensure_jars(broker.root)
     broker.write_properties()
     broker.format()
@@ -179,7 +236,7 @@ def running_broker(folder: Path, *, port: int = 0) -> Iterator[Broker]:
 
 def _wait_until_it_answers(broker: Broker, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while not broker_answers(HOST, broker.port):
+    while not _answers(broker):
         if process.poll() is not None:
             raise DevstackError(f"Kafka ended with code {process.returncode}; see {broker.log_file}")
         if time.monotonic() > deadline:
@@ -189,15 +246,22 @@ def _wait_until_it_answers(broker: Broker, process: subprocess.Popen[bytes]) -> 
         time.sleep(0.05)
 
 
+def _answers(broker: Broker) -> bool:
+    # A secured one is asked by its users.
+    return (listens if broker.security else broker_answers)(HOST, broker.port)
+
+
 def main() -> None:
     """Formats if needed, prints the address and replaces this process by the broker."""
     parser = argparse.ArgumentParser(prog="python -m penstock.devstack.kafka", description=__doc__)
     parser.add_argument("--dir", required=True, type=Path, help="folder of the broker's data and settings")
     parser.add_argument("--port", type=int, default=0, help="clients' port; 0 picks a free one")
     parser.add_argument("--log-file", type=Path, default=None, help="default: kafka.log in the folder")
+    parser.add_argument("--security", type=Path, default=None, help="folder of certificates and passwords")
     given = parser.parse_args()
     try:
-        broker = broker_in(given.dir, port=given.port, log_file=given.log_file)
+        security = Security(given.security.absolute()) if given.security else None
+        broker = broker_in(given.dir, port=given.port, log_file=given.log_file, security=security)
         broker.write_properties()
         broker.format()
         command = broker.java_command("kafka.Kafka", str(broker.properties))

@@ -46,6 +46,15 @@ def preferred_port(preferred: int, host: str = "127.0.0.1") -> int:
     return preferred if port_is_free(preferred, host) else free_ports(1, host)[0]
 
 
+def listens(host: str, port: int, timeout: float = 1.0) -> bool:
+    """True if somebody takes connections there."""
+    try:
+        socket.create_connection((host, port), timeout=timeout).close()
+    except OSError:
+        return False
+    return True
+
+
 def broker_answers(host: str, port: int, timeout: float = 1.0) -> bool:
     """True once the broker answers a Metadata request and names at least one live broker.
 

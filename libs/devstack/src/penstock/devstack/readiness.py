@@ -11,7 +11,8 @@ import httpx2
 import msgspec
 
 from penstock.devstack.errors import DevstackError
-from penstock.devstack.network import broker_answers
+from penstock.devstack.network import broker_answers, listens
+from penstock.streaming.connection import Cluster, as_connection
 
 _PROBE_TIMEOUT_S = 1.0
 
@@ -55,18 +56,22 @@ class KafkaProbe:
     a Ctrl-C never waits for it.
     """
 
-    def __init__(self, bootstrap: str, create_topics: Callable[[str], None]) -> None:
-        self._bootstrap = bootstrap
-        self._servers = [_server(text) for text in bootstrap.split(",")]
+    def __init__(self, cluster: Cluster, create_topics: Callable[[Cluster], None]) -> None:
+        self._cluster = cluster
+        connection = as_connection(cluster)
+        self._plain = connection.protocol == "PLAINTEXT"
+        self._servers = [_server(text) for text in connection.servers.split(",")]
         self._create_topics = create_topics
         self._creating: threading.Thread | None = None
         self._created = False
         self._problem = ""
 
     async def __call__(self) -> Readiness:
-        answers = [asyncio.create_task(_answers(host, port)) for host, port in self._servers]
+        answers = [
+            asyncio.create_task(_answers(host, port, plain=self._plain)) for host, port in self._servers
+        ]
         if not any(await asyncio.gather(*answers)):
-            return Readiness(False, (f"an answer from {self._bootstrap}",))
+            return Readiness(False, (f"an answer from {self._cluster}",))
         if self._created:
             return Readiness(True)
         if self._creating is None or not self._creating.is_alive():
@@ -76,7 +81,7 @@ class KafkaProbe:
 
     def _create(self) -> None:
         try:
-            self._create_topics(self._bootstrap)
+            self._create_topics(self._cluster)
         except (DevstackError, OSError) as error:
             self._problem = str(error)
         else:
@@ -88,8 +93,11 @@ def _server(text: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-async def _answers(host: str, port: int) -> bool:
-    """``broker_answers`` in a daemon thread: the loop's own executor would make a Ctrl-C wait."""
+async def _answers(host: str, port: int, *, plain: bool) -> bool:
+    """``broker_answers``, or ``listens`` where only users are answered.
+
+    In a daemon thread: the loop's own executor would make a Ctrl-C wait.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bool] = loop.create_future()
 
@@ -98,7 +106,7 @@ async def _answers(host: str, port: int) -> bool:
             done.set_result(answer)
 
     def ask() -> None:
-        answer = broker_answers(host, port, _PROBE_TIMEOUT_S)
+        answer = (broker_answers if plain else listens)(host, port, _PROBE_TIMEOUT_S)
         if not loop.is_closed():
             loop.call_soon_threadsafe(set_result, answer)
 

@@ -10,13 +10,19 @@ from functools import partial
 
 import httpx2
 
+from penstock.devstack.db import upgrade_servers
+from penstock.devstack.errors import DevstackError
 from penstock.devstack.scaling import Scaler, Wishes
 from penstock.devstack.screen import StackScreen
+from penstock.devstack.security import Security
 from penstock.devstack.settings import StackSettings
 from penstock.devstack.stack import Addresses, Plan, choose_addresses
 from penstock.devstack.state import ServiceStatus, StackStatus, StateDir
 from penstock.devstack.supervisor import Supervisor
 from penstock.devstack.topics import create_topics
+from penstock.streaming.adapters.kafka.knock import knock
+from penstock.streaming.connection import KafkaConnection
+from penstock.streaming.ports import BrokerError, Refused
 
 
 @dataclass
@@ -42,6 +48,7 @@ class Recorder:
                 observer=addresses.observer,
                 backends=addresses.backends,
                 embeddings=addresses.embeddings,
+                secure=self.plan.security is not None,
                 services=tuple(services),
             )
         )
@@ -69,21 +76,27 @@ async def run_stack(
     screen: StackScreen,
     work: Callable[[Running], Awaitable[None]],
     replicas: Mapping[str, int] | None = None,
+    *,
+    secure: bool | None = None,
 ) -> None:
     """Starts everything and returns when nothing of it runs any more.
 
-    ``work`` runs beside the services; ``replicas`` says of which services there are to be more than one.
+    ``work`` runs beside the services; ``replicas`` says of which services there are to be more than one,
+    ``secure`` whether the embedded Kafka has TLS, users and ACLs (None: as the settings say).
     DevstackError if the stack cannot start or ``work`` fails.
     """
     with state.supervising():
         wishes = Wishes(state.wishes)
         wishes.clear()
-        addresses = choose_addresses(settings)
+        security = _security(settings, state, secure)
+        addresses = choose_addresses(settings, security)
+        if not addresses.kafka_is_ours:
+            _raise_if_refused(addresses.cluster)
+        upgrade_servers(state, screen.note)
         # No proxy setting of the user's applies to the stack's own ports.
         async with httpx2.AsyncClient(trust_env=False) as client:
-            plan = Plan(
-                addresses, state, client, partial(create_topics, retention_hours=settings.retention_hours)
-            )
+            create = partial(create_topics, retention_hours=settings.retention_hours, security=security)
+            plan = Plan(addresses, state, client, create, security)
             recorder = Recorder(state, plan, screen)
             supervisor = Supervisor(plan.specs(replicas or {}), recorder)
             recorder.changed(supervisor.statuses())
@@ -101,3 +114,30 @@ async def run_stack(
                 await supervisor.run(all_work)
             finally:
                 screen.settled()
+
+
+def _security(settings: StackSettings, state: StateDir, asked: bool | None) -> Security | None:
+    """What the embedded Kafka needs, made if it is missing; None if it goes without."""
+    wanted = settings.secure if asked is None else asked
+    security = Security(state.security)
+    if settings.kafka is not None:
+        if wanted:
+            raise DevstackError(
+                "PENSTOCK_KAFKA names an existing Kafka, which only its owner can secure: do without --secure"
+                " and PENSTOCK_SECURE, and set PENSTOCK_KAFKA_PROTOCOL and so on to what it wants"
+            )
+        return None
+    if wanted is None:
+        wanted = security.in_force
+    security.put(in_force=wanted)
+    return security if wanted else None
+
+
+def _raise_if_refused(cluster: KafkaConnection) -> None:
+    """An existing Kafka that does not answer is waited for; one that refuses us will go on so."""
+    try:
+        knock(cluster)
+    except Refused as error:
+        raise DevstackError(f"Kafka: {error}") from error
+    except BrokerError:
+        return

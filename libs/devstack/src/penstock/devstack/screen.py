@@ -83,6 +83,10 @@ class StackScreen:
         """Writes one line, above the table if there is one."""
         self._console.print(Text(f"    {text}", style="red"))
 
+    def note(self, text: str) -> None:
+        """Writes one line of what was done."""
+        self._console.print(Text(f"    {text}"))
+
     def settled(self) -> None:
         """Leaves the table as it is: the stack is up, or its end has begun."""
         self._settled = True

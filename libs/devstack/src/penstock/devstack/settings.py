@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.root import find_root
+from penstock.streaming.connection import KafkaAccess
 
 
-class StackSettings(BaseSettings):
-    """What a user may set; an empty variable counts as unset."""
+class StackSettings(KafkaAccess):
+    """What a user may set, beside how an existing Kafka is spoken to; an empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, frozen=True)
 
@@ -21,6 +22,8 @@ class StackSettings(BaseSettings):
     """Folder of everything the stack keeps; unset: ``.penstock`` in the checkout."""
     kafka: str | None = None
     """Bootstrap servers of an existing Kafka, ``host:port[,host:port]``; unset: one is started."""
+    secure: bool | None = None
+    """Whether that one has TLS, users and ACLs; unset: as the last time."""
     backends: str | None = None
     """Model backends, ``tgi+http://host:port`` separated by commas; unset: the local inference service."""
     embeddings: str | None = None
@@ -44,5 +47,5 @@ def read_settings() -> StackSettings:
         return StackSettings()
     except ValidationError as error:
         first = error.errors()[0]
-        name = "PENSTOCK_" + str(first["loc"][0]).upper()
-        raise DevstackError(f"{name} is not usable: {first['msg']}") from error
+        name = "".join(f"PENSTOCK_{str(part).upper()} is not usable: " for part in first["loc"][:1])
+        raise DevstackError(f"{name}{first['msg']}") from error

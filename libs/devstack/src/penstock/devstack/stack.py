@@ -26,9 +26,12 @@ from penstock.devstack.replicas import (
     service_of,
 )
 from penstock.devstack.root import find_root
+from penstock.devstack.security import PLAIN_ENVIRONMENT, Security
 from penstock.devstack.service import ServiceSpec
 from penstock.devstack.settings import StackSettings
 from penstock.devstack.state import StateDir
+from penstock.messages.flows import SERVICES
+from penstock.streaming.connection import Cluster, KafkaConnection
 
 HOST = "127.0.0.1"
 KAFKA_PORT = 9092
@@ -41,6 +44,8 @@ class Addresses:
 
     kafka: str
     kafka_is_ours: bool
+    cluster: KafkaConnection
+    """Kafka as the command itself reaches it."""
     inference_port: int | None
     backends: str
     embeddings: str
@@ -67,7 +72,7 @@ class Addresses:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def choose_addresses(settings: StackSettings) -> Addresses:
+def choose_addresses(settings: StackSettings, security: Security | None = None) -> Addresses:
     """Picks the ports; DevstackError if the gateway's is taken or a setting cannot be read."""
     gateway_free, inference, ingestion, search, observer = free_ports(5)
     port = settings.gateway_port or gateway_free
@@ -84,9 +89,12 @@ def choose_addresses(settings: StackSettings) -> Addresses:
             " set PENSTOCK_GATEWAY_HOST and PENSTOCK_GATEWAY_PORT"
         )
     local = not (settings.backends and settings.embeddings)
+    kafka = _checked_servers(settings.kafka) if settings.kafka else f"{HOST}:{_kafka_port(settings)}"
+    own = security.connection(kafka) if security else KafkaConnection(kafka)
     return Addresses(
-        kafka=_checked_servers(settings.kafka) if settings.kafka else f"{HOST}:{_kafka_port(settings)}",
+        kafka=kafka,
         kafka_is_ours=settings.kafka is None,
+        cluster=settings.reaching(kafka) if settings.kafka else own,
         inference_port=inference if local else None,
         backends=settings.backends or f"tgi+http://{HOST}:{inference}",
         embeddings=settings.embeddings or f"http://{HOST}:{inference}/tei",
@@ -114,7 +122,8 @@ class Plan:
     addresses: Addresses
     state: StateDir
     client: httpx2.AsyncClient
-    create_topics: Callable[[str], None]
+    create_topics: Callable[[Cluster], None]
+    security: Security | None = None
     gateways: dict[str, str] = field(default_factory=dict)
     indexes: dict[str, str] = field(default_factory=dict)
     _given: set[int] = field(default_factory=set)
@@ -122,7 +131,7 @@ class Plan:
     def specs(self, replicas: Mapping[str, int]) -> list[ServiceSpec]:
         """The processes in the order in which they are shown; services that are not named have one."""
         addresses = self.addresses
-        specs = [_kafka(addresses, self.state, KafkaProbe(addresses.kafka, self.create_topics))]
+        specs = [self._kafka(KafkaProbe(addresses.cluster, self.create_topics))]
         if addresses.inference_port is not None:
             own = {"PENSTOCK_INFERENCE_PORT": str(addresses.inference_port)}
             url = f"http://{HOST}:{addresses.inference_port}"
@@ -173,21 +182,36 @@ class Plan:
             command=(str(Path(sys.executable).with_name(f"penstock-{service_of(name)}")),),
             probe=http_probe(self.client, url),
             log_file=self.state.fresh_log(name),
-            env=_environment(self.addresses, self.state) | {"PENSTOCK_INSTANCE": name} | own,
+            env=_environment(self.addresses, self.state)
+            | self._access(service_of(name))
+            | {"PENSTOCK_INSTANCE": name}
+            | own,
             stop_last=stop_last,
         )
 
+    def _access(self, service: str) -> dict[str, str]:
+        """How a service speaks to Kafka; to one that is not ours as the user has set it for all."""
+        if not self.addresses.kafka_is_ours:
+            return {}
+        # A service's worker is the same user.
+        user = next((name for name in SERVICES if service in (name, f"{name}-worker")), None)
+        if self.security is None or user is None:
+            return PLAIN_ENVIRONMENT
+        return self.security.environment(user)
 
-def _kafka(addresses: Addresses, state: StateDir, probe: KafkaProbe) -> ServiceSpec:
-    if not addresses.kafka_is_ours:
-        return ServiceSpec("kafka", (), probe, state.log_file("kafka"))
-    find_java()  # one clear line now, not a crash loop later
-    class_path(jars_folder(find_root()))
-    log = state.fresh_log("kafka")
-    port = addresses.kafka.rpartition(":")[2]
-    module = (sys.executable, "-m", "penstock.devstack.kafka")
-    where = ("--dir", str(state.folder / "kafka"), "--port", port, "--log-file", str(log))
-    return ServiceSpec("kafka", module + where, probe, log, stop_last=True)
+    def _kafka(self, probe: KafkaProbe) -> ServiceSpec:
+        addresses, state = self.addresses, self.state
+        if not addresses.kafka_is_ours:
+            return ServiceSpec("kafka", (), probe, state.log_file("kafka"))
+        find_java()  # one clear line now, not a crash loop later
+        class_path(jars_folder(find_root()))
+        log = state.fresh_log("kafka")
+        port = addresses.kafka.rpartition(":")[2]
+        command = [sys.executable, "-m", "penstock.devstack.kafka"]
+        command += ["--dir", str(state.folder / "kafka"), "--port", port, "--log-file", str(log)]
+        if self.security is not None:
+            command += ["--security", str(self.security.folder)]
+        return ServiceSpec("kafka", tuple(command), probe, log, stop_last=True)
 
 
 def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:

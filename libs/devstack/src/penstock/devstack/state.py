@@ -46,6 +46,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the observer."""
     backends: str
     embeddings: str
+    secure: bool = False
+    """Whether the embedded Kafka has TLS, users and ACLs."""
     services: tuple[ServiceStatus, ...] = ()
 
 
@@ -64,6 +66,7 @@ class StateDir:
         self.stack_file = folder / "stack.json"
         self.api_key = folder / "api-key"
         self.wishes = folder / "wishes"
+        self.security = folder / "kafka-security"
 
     def log_file(self, name: str) -> Path:
         """The log of one service, or of the ``supervisor``."""

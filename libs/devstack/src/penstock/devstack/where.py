@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from penstock.devstack.errors import DevstackError
+from penstock.devstack.security import Security
 from penstock.devstack.settings import StackSettings, read_settings
 from penstock.devstack.state import StackStatus, StateDir
+from penstock.streaming.connection import KafkaConnection
 
 
 def here() -> tuple[StackSettings, StateDir]:
@@ -21,13 +23,18 @@ def running_here(state: StateDir) -> StackStatus:
     return status
 
 
-def bootstrap_here() -> str:
-    """Bootstrap servers of the stack that runs here, or those in PENSTOCK_KAFKA if none does."""
+def cluster_here() -> KafkaConnection:
+    """The Kafka of the stack that runs here, as its admin, or the one in PENSTOCK_KAFKA if none does."""
     settings, state = here()
     status = state.read()
     if status is None and settings.kafka:
-        return settings.kafka
-    return running_here(state).kafka
+        return settings.reaching(settings.kafka)
+    status = running_here(state)
+    if status.secure:
+        return Security(state.security).connection(status.kafka)
+    if any(service.name == "kafka" and service.state == "external" for service in status.services):
+        return settings.reaching(status.kafka)
+    return KafkaConnection(status.kafka)
 
 
 def observer_here() -> str:

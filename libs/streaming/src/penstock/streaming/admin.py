@@ -1,8 +1,7 @@
 """Topics: made if missing, looked up while waiting for them."""
 
 import asyncio
-import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +11,9 @@ from kafka.admin import ConfigResource
 
 from penstock.messages.topics import COMPACTION_LAG_MS, TOPICS, Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
+from penstock.streaming.adapters.kafka.client import as_broker_error, speaking
+from penstock.streaming.adapters.kafka.knock import knock
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Partition
 
 _CONNECT_MS = 5_000
@@ -22,54 +24,60 @@ _COMPACTED = {"cleanup.policy": "compact", "max.compaction.lag.ms": str(COMPACTI
 
 
 async def ensure_topics(
-    bootstrap: str, topics: Sequence[Topic] = TOPICS, retention_hours: float | None = None
+    cluster: Cluster,
+    topics: Sequence[Topic] = TOPICS,
+    retention_hours: float | None = None,
+    replication: int | None = None,
 ) -> list[str]:
     """Create the topics and dead-letter topics that are missing, and return their names.
 
     `retention_hours` is for how long requests, answers, and dead letters of either and of documents are
     kept, also in topics that stand already; None leaves that to the broker. Documents are kept until they
-    are taken back. Raises BrokerError if no broker answers, or if a topic stands with another number of
+    are taken back. `replication` is how many brokers keep a copy of a new topic; None leaves that, too, to
+    the broker. Raises BrokerError if no broker answers, or if a topic stands with another number of
     partitions.
     """
-    return await asyncio.to_thread(_ensure, bootstrap, topics, retention_hours)
+    return await asyncio.to_thread(_ensure, cluster, topics, retention_hours, replication)
 
 
-async def missing_topics(bootstrap: str, topics: Sequence[Topic] = TOPICS) -> list[str]:
-    """Return the names of topics that do not stand yet. Raises BrokerError if no broker answers."""
-    return await asyncio.to_thread(_missing, bootstrap, topics)
+async def missing_topics(cluster: Cluster, names: Collection[str]) -> list[str]:
+    """Return those names of topics that do not stand yet. Raises BrokerError if no broker answers."""
+    return await asyncio.to_thread(_missing, cluster, names)
 
 
-async def delete_before(bootstrap: str, offsets: Mapping[Partition, int]) -> None:
+async def delete_before(cluster: Cluster, offsets: Mapping[Partition, int]) -> None:
     """Delete the records before these offsets. Raises BrokerError."""
-    await asyncio.to_thread(_delete_before, bootstrap, offsets)
+    await asyncio.to_thread(_delete_before, cluster, offsets)
 
 
-async def committed(bootstrap: str, group: str) -> dict[Partition, int]:
+async def committed(cluster: Cluster, group: str) -> dict[Partition, int]:
     """Return the offsets that a consumer group has committed. Raises BrokerError."""
-    return await asyncio.to_thread(_committed, bootstrap, group)
+    return await asyncio.to_thread(_committed, cluster, group)
 
 
-def _delete_before(bootstrap: str, offsets: Mapping[Partition, int]) -> None:
-    with open_admin(bootstrap) as admin:
+def _delete_before(cluster: Cluster, offsets: Mapping[Partition, int]) -> None:
+    with open_admin(cluster) as admin:
         admin.delete_records({kafka.TopicPartition(*p): offset for p, offset in offsets.items()})
 
 
-def _committed(bootstrap: str, group: str) -> dict[Partition, int]:
-    with open_admin(bootstrap) as admin:
+def _committed(cluster: Cluster, group: str) -> dict[Partition, int]:
+    with open_admin(cluster) as admin:
         found = admin.list_group_offsets(group).get(group, {})
     return {Partition(tp.topic, tp.partition): position.offset for tp, position in found.items()}
 
 
-def _ensure(bootstrap: str, topics: Sequence[Topic], retention_hours: float | None) -> list[str]:
+def _ensure(
+    cluster: Cluster, topics: Sequence[Topic], retention_hours: float | None, replication: int | None
+) -> list[str]:
     wanted = wanted_partitions(topics)
     configs = wanted_configs(topics, retention_hours)
-    with open_admin(bootstrap) as admin:
+    with open_admin(cluster) as admin:
         standing = _standing(admin)
         wrong = [f"{n} has {standing[n]}, needs {p}" for n, p in wanted.items() if standing.get(n, p) != p]
         if wrong:
             raise BrokerError(f"partitions of existing topics differ: {'; '.join(wrong)}")
         new = {
-            name: {"num_partitions": count, "configs": configs[name]}
+            name: {"num_partitions": count, "replication_factor": replication or -1, "configs": configs[name]}
             for name, count in wanted.items()
             if name not in standing
         }
@@ -102,9 +110,9 @@ def _retention(name: str, hours: float | None) -> dict[str, str]:
     return {"retention.ms": str(round(hours * _HOUR_MS)), "segment.ms": str(round(hours * _HOUR_MS / 8))}
 
 
-def _missing(bootstrap: str, topics: Sequence[Topic]) -> list[str]:
-    with open_admin(bootstrap) as admin:
-        return sorted(wanted_partitions(topics).keys() - _standing(admin).keys())
+def _missing(cluster: Cluster, names: Collection[str]) -> list[str]:
+    with open_admin(cluster) as admin:
+        return sorted(set(names) - _standing(admin).keys())
 
 
 def wanted_partitions(topics: Sequence[Topic]) -> dict[str, int]:
@@ -117,30 +125,16 @@ def _standing(admin: Any) -> dict[str, int]:
 
 
 @contextmanager
-def open_admin(bootstrap: str, request_ms: int = _REQUEST_MS) -> Iterator[Any]:
+def open_admin(cluster: Cluster, request_ms: int = _REQUEST_MS) -> Iterator[Any]:
     """Open the library's admin client; its errors become BrokerError, within the block as well."""
-    _knock(bootstrap)
+    knock(cluster)
     try:
         admin = kafka.KafkaAdminClient(
-            bootstrap_servers=bootstrap, bootstrap_timeout_ms=_CONNECT_MS, request_timeout_ms=request_ms
+            **speaking(cluster), bootstrap_timeout_ms=_CONNECT_MS, request_timeout_ms=request_ms
         )
         try:
             yield admin
         finally:
             admin.close()
     except errors.KafkaError as error:
-        raise BrokerError(f"{type(error).__name__}: {error}") from error
-
-
-def _knock(bootstrap: str) -> None:
-    """Fail at once when nobody listens: kafka-python would repeat with growing pauses."""
-    reasons = []
-    for server in bootstrap.split(","):
-        host, _, port = server.strip().rpartition(":")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_MS / 1000).close()
-        except (OSError, ValueError) as error:
-            reasons.append(f"{server}: {error}")
-        else:
-            return
-    raise BrokerError("; ".join(reasons))
+        raise as_broker_error(error) from error

@@ -15,6 +15,7 @@ from kafka.structs import TopicPartition
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka.client import reading
 from penstock.streaming.admin import open_admin
+from penstock.streaming.connection import Cluster
 from penstock.streaming.deadletters import DONE, DONE_OFFSET
 from penstock.streaming.ports import Group, Partition
 
@@ -168,28 +169,28 @@ class Inspection:
 
 
 @contextmanager
-def inspecting(bootstrap: str, seconds: float) -> Iterator[Inspection]:
+def inspecting(cluster: Cluster, seconds: float) -> Iterator[Inspection]:
     """Connect, for the length of the block; each answer may take so long.
 
     Raises BrokerError, within five seconds if nobody answers at all, from the block's own calls as well.
     """
-    with open_admin(bootstrap, round(seconds * 1000)) as admin:
+    with open_admin(cluster, round(seconds * 1000)) as admin:
         yield Inspection(admin)
 
 
-def open_letters(broker: Inspection, bootstrap: str, topics: Collection[Topic]) -> dict[str, int]:
+def open_letters(broker: Inspection, cluster: Cluster, topics: Collection[Topic]) -> dict[str, int]:
     """Return how many dead letters of each topic nobody has dealt with, where there are any."""
     partitions = [Partition(topic.dlq, 0) for topic in topics]
     begins, ends = broker.begins(partitions), broker.ends(partitions)
     left = {TopicPartition(*at): end for at, end in ends.items() if begins[at] < end}
-    waiting = _read_letters(bootstrap, left) if left else {}
+    waiting = _read_letters(cluster, left) if left else {}
     return {topic.name: len(waiting[topic.dlq]) for topic in topics if waiting.get(topic.dlq)}
 
 
-def _read_letters(bootstrap: str, ends: Mapping[Any, int]) -> dict[str, set[int]]:
+def _read_letters(cluster: Cluster, ends: Mapping[Any, int]) -> dict[str, set[int]]:
     """Return the offsets of open letters up to these ends, by topic."""
     waiting: dict[str, set[int]] = {tp.topic: set() for tp in ends}
-    consumer = kafka.KafkaConsumer(**reading(bootstrap, "inspection"), auto_offset_reset="earliest")
+    consumer = kafka.KafkaConsumer(**reading(cluster, "inspection"), auto_offset_reset="earliest")
     try:
         consumer.assign(list(ends))
         consumer.seek_to_beginning(*ends)

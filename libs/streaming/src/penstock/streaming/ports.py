@@ -73,6 +73,10 @@ class BrokerError(Exception):
     """The broker could not be reached, or refused; the message says what was tried."""
 
 
+class Refused(BrokerError):
+    """Repeating it is of no use before a setting is changed, which the message names."""
+
+
 class RecordTooLarge(BrokerError):
     """The broker will never take this record, whatever is tried."""
 

@@ -12,16 +12,17 @@ from typing import Annotated, Any, TypeVar
 import structlog
 import uvloop
 from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode
 
 from penstock.messages.backends import Backend, parse_backends
-from penstock.messages.topics import TOPICS
+from penstock.messages.flows import Flow
 from penstock.streaming.adapters.kafka import open_consumer, open_producer, open_reader
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.connection import Cluster, KafkaConnection, KafkaSettings
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import BrokerError, Consumer, Reader
+from penstock.streaming.ports import BrokerError, Consumer, Reader, Refused
 from penstock.streaming.quarantine import Tolerance
 from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Journaled, Stage
@@ -40,13 +41,9 @@ Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(_backends)]
 log = structlog.get_logger()
 
 
-class WorkerSettings(BaseSettings):
+class WorkerSettings(KafkaSettings):
     """What every worker is told by its environment (`PENSTOCK_KAFKA` and so on)."""
 
-    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", extra="ignore")
-
-    kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, `host:port` separated by commas."""
     session_timeout_ms: int = 10_000
     """After how long a silent group member loses its partitions; the broker sets a lower bound."""
     health_host: str = "127.0.0.1"
@@ -71,8 +68,8 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
         return kind()
     except ValidationError as error:
         for problem in error.errors():
-            name = f"PENSTOCK_{problem['loc'][0]}".upper()
-            sys.stderr.write(f"{name} is not usable: {problem['msg']}\n")
+            name = "".join(f"PENSTOCK_{str(part).upper()} is not usable: " for part in problem["loc"][:1])
+            sys.stderr.write(f"{name}{problem['msg']}\n")
         raise SystemExit(2) from None
 
 
@@ -88,6 +85,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 async def serve(
     stages: Sequence[Stage],
+    flow: Flow,
     settings: WorkerSettings,
     readiness: Readiness,
     stop: asyncio.Event,
@@ -95,14 +93,15 @@ async def serve(
 ) -> None:
     """Run `stages` until `stop` is set, and then drain them; `/livez` and `/readyz` answer all the while.
 
-    `readiness` must have the part "kafka". The `clock` is kept at the broker's time. A broker that is not
-    there yet is waited for; one that fails later raises (a group of) BrokerError.
+    The topics of the service's `flow` are waited for. `readiness` must have the part "kafka". The `clock` is
+    kept at the broker's time. A broker that is not there yet is waited for; one that fails later raises (a
+    group of) BrokerError.
     """
     health = HealthServer(settings.health_host, settings.health_port, readiness)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(health.serve())
         try:
-            await _run_stages(stages, settings, readiness, stop, clock or BrokerClock())
+            await _run_stages(stages, flow, settings, readiness, stop, clock or BrokerClock())
         finally:
             health.should_exit = True
 
@@ -120,14 +119,18 @@ async def wait_for(
 ) -> bool:
     """Repeat `check`, which returns a reason to wait or None.
 
-    Returns True when the part is ready, False when `stop` was set before.
+    Returns True when the part is ready, False when `stop` was set before. A reason is logged once.
     """
+    told = None
     while not stop.is_set():
         reason = await check()
         if reason is None:
             readiness.ready(part)
             return True
         readiness.waiting(part, reason)
+        if reason != told:
+            log.info("waiting", part=part, reason=reason)
+            told = reason
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
     return False
@@ -135,15 +138,18 @@ async def wait_for(
 
 async def _run_stages(
     stages: Sequence[Stage],
+    flow: Flow,
     settings: WorkerSettings,
     readiness: Readiness,
     stop: asyncio.Event,
     clock: BrokerClock,
 ) -> None:
-    readiness.waiting(KAFKA, f"connecting to {settings.kafka}")
-    if not await wait_for("topics", lambda: _topics_reason(settings.kafka), readiness, stop):
+    cluster = settings.cluster
+    readiness.waiting(KAFKA, f"connecting to {cluster}")
+    if not await wait_for("topics", lambda: topics_awaited(cluster, flow), readiness, stop):
         return
-    producer = await open_producer(settings.kafka, [topic.name for topic in TOPICS], clock)
+    written = [*(topic.name for topic in flow.writes), *(topic.dlq for topic in flow.handled)]
+    producer = await open_producer(cluster, written, clock)
     consumers: list[Consumer] = []
     readers: list[Reader] = []
     try:
@@ -151,7 +157,7 @@ async def _run_stages(
             for stage in stages:
                 offsets = Offsets()
                 consumer = await open_consumer(
-                    settings.kafka,
+                    cluster,
                     stage.name,
                     [topic.name for topic in stage.inputs],
                     offsets.committable,
@@ -160,7 +166,7 @@ async def _run_stages(
                 consumers.append(consumer)
                 journal = None
                 if isinstance(stage.processing, Journaled):
-                    readers.append(journal := await open_reader(settings.kafka))
+                    readers.append(journal := await open_reader(cluster))
                 instance = settings.instance or stage.name
                 runner = Runner(
                     stage,
@@ -182,12 +188,20 @@ async def _run_stages(
         await producer.close()
 
 
-async def _topics_reason(bootstrap: str) -> str | None:
+async def topics_awaited(cluster: Cluster, flow: Flow) -> str | None:
+    """Return why the topics of a service cannot be used yet, or None: a check for `wait_for`."""
     try:
-        missing = await missing_topics(bootstrap)
+        missing = await missing_topics(cluster, flow.names)
+    except Refused as error:
+        return f"refused by {error}"
     except BrokerError as error:
-        return f"no broker answers at {bootstrap} ({error})"
-    return f"{bootstrap} has no {', '.join(missing)}" if missing else None
+        return f"no broker answers at {cluster} ({error})"
+    if not missing:
+        return None
+    allowed = (
+        ", or this user may not see them" if isinstance(cluster, KafkaConnection) and cluster.sasl else ""
+    )
+    return f"{cluster} has no {', '.join(missing)}{allowed}"
 
 
 async def _group_reason(consumers: Sequence[Consumer]) -> str | None:

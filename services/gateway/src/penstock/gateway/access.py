@@ -64,13 +64,16 @@ async def prepare(
     retry_s: float = 1.0,
 ) -> None:
     """Open the accounts and provide the first key, however long that takes; `announce` is told a new key."""
+    said = ""
     while True:
         try:
             await accounts.open()
             outcome, key = await provide_first_key(accounts, store)
         except (AccountsAway, UnusableKey) as error:
-            log.warning("accounts_not_ready", reason=str(error))
-            readiness.waiting("accounts", str(error))
+            if str(error) != said:
+                said = str(error)
+                log.warning("accounts_not_ready", reason=said)
+            readiness.waiting("accounts", said)
             await asyncio.sleep(retry_s)
             continue
         log.info("accounts_ready", first_key=outcome.value)

@@ -15,7 +15,7 @@ class Accounts(Protocol):
     """Tenants and their API keys."""
 
     async def open(self) -> None:
-        """Connect, and bring the tables to this version. Raises AccountsAway."""
+        """Connect, and see that the tables can be used. Raises AccountsAway while they cannot."""
 
     async def caller_of(self, digest: str) -> Caller | None:
         """Return whose key this is, if it is registered and not revoked. Raises AccountsAway."""

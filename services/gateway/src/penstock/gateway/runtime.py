@@ -14,6 +14,7 @@ import uvicorn
 from opentelemetry import trace
 from starlette.types import ASGIApp
 
+from penstock.database.database import Database
 from penstock.gateway.access import Access, prepare
 from penstock.gateway.adapters.accounts import SqlAccounts
 from penstock.gateway.adapters.http.app import create_app
@@ -21,9 +22,10 @@ from penstock.gateway.adapters.http.edge import Edge
 from penstock.gateway.adapters.http.measures import Measured
 from penstock.gateway.adapters.http.service import HttpLimits, Service
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
-from penstock.gateway.adapters.keyfile import KeyFile
+from penstock.gateway.adapters.keyfile import GivenKey, KeyFile
 from penstock.gateway.adapters.log import KafkaLog
 from penstock.gateway.adapters.sessions import SqlSessions
+from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.adapters.tgi import TgiBackend
 from penstock.gateway.adapters.upstream import Upstream
 from penstock.gateway.asking import Asking
@@ -70,12 +72,10 @@ class Gateway:
         self.settings = settings
         self.readiness = Readiness("accounts", "kafka", "topics", "backends")
         self.following = Following(settings.max_answer_chars)
-        database = SqlAccounts(settings.accounts_url())
-        self.accounts: Accounts = database
-        self.keys: IdempotencyKeys = SqlIdempotencyKeys(database.transaction)
-        self.sessions: SessionStore = SqlSessions(
-            database.transaction, timedelta(seconds=settings.console_session_s)
-        )
+        database = Database(settings.accounts_url(), SCHEMA, AccountsAway)
+        self.accounts: Accounts = SqlAccounts(database)
+        self.keys: IdempotencyKeys = SqlIdempotencyKeys(database)
+        self.sessions: SessionStore = SqlSessions(database, timedelta(seconds=settings.console_session_s))
         self.models = Models(
             settings.models,
             [TgiBackend(backend.url, client) for backend in settings.backends],
@@ -153,7 +153,8 @@ class Gateway:
                 timeout_graceful_shutdown=ceil(self.settings.drain_s) + 1,
             )
         )
-        store = KeyFile(self.settings.state / "api-key")
+        given = self.settings.first_key_file
+        store = GivenKey(given) if given else KeyFile(self.settings.state / "api-key")
         try:
             async with asyncio.TaskGroup() as tasks:
                 background = [
@@ -218,7 +219,7 @@ async def serve(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     async with httpx2.AsyncClient(transport=Transport(limits=CONNECTIONS), trust_env=False) as client:
         clock = BrokerClock()
-        source = KafkaLog(settings.kafka, settings.instance, clock)
+        source = KafkaLog(settings.cluster, settings.instance, clock)
         gateway = Gateway(settings, source, client, clock)
         watch_readiness(gateway.readiness)
         log.info("listening", url=f"http://{host}:{port}", instance=settings.instance)

@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, Backend, parse_backends
+from penstock.streaming.connection import KafkaSettings
 
 
 def _split(value: object) -> object:
@@ -30,32 +32,42 @@ def _base_url(value: str) -> str:
 Names = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 Backends = Annotated[tuple[Backend, ...], NoDecode, BeforeValidator(_backends)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+DatabaseUrl = Annotated[str, AfterValidator(check_url)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
-class Settings(BaseSettings):
-    """All settings of the gateway; an empty variable counts as unset. Sizes in bytes, times in seconds."""
+class DatabaseSettings(BaseSettings):
+    """Where the accounts database is: all that its migrations need. An empty variable counts as unset."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, frozen=True)
 
     state: Path = Path(".penstock")
     """Folder of what the gateway keeps: `api-key`, `gateway/accounts.db`."""
-    kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, `host:port[,host:port]`."""
+    accounts_db: DatabaseUrl = ""
+    """`postgresql://user:password@host/name`; unset: SQLite in the state folder."""
+
+    def accounts_url(self) -> str:
+        """Return the URL of the accounts database."""
+        return self.accounts_db or f"sqlite:///{(self.state / 'gateway' / 'accounts.db').absolute()}"
+
+
+class Settings(DatabaseSettings, KafkaSettings):
+    """All settings of the gateway. Sizes in bytes, times in seconds."""
+
     gateway_host: str = "127.0.0.1"
     gateway_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     """Port of the REST API; 0 picks a free one."""
     instance: str = "gateway-0"
     """Name of this replica; it decides the home partition."""
-    models: Names = []
+    first_key_file: Path | None = None
+    """File with the first API key, an operator's, which is only read; unset: one is made in the state folder."""
+    models: Names = Field(default_factory=list)
     """Names of the models on offer; unset: the backends are asked."""
     backends: Backends = parse_backends(LOCAL)
     ingestion: BaseUrl = ""
     """Where the ingestion service answers for `/v1/files` and `/v1/vector_stores`; unset: they answer 503."""
     observer: BaseUrl = ""
     """Where the observer service answers for `/console/api`; unset: most of the console shows nothing."""
-    accounts_db: str = ""
-    """SQLAlchemy URL of the accounts database; unset: SQLite in the state folder."""
     key_cache_s: Seconds = 10
     """For how long a key's or session's caller is remembered, and so may a revoked key still work."""
     console_session_s: Seconds = 43_200
@@ -93,9 +105,3 @@ class Settings(BaseSettings):
     max_recalls: Annotated[int, Field(gt=0)] = 2048
     """Requests that are being looked for in the log, together."""
     max_answer_chars: Annotated[int, Field(gt=0)] = 1 << 18
-
-    def accounts_url(self) -> str:
-        """Return the URL of the accounts database."""
-        return (
-            self.accounts_db or f"sqlite+aiosqlite:///{(self.state / 'gateway' / 'accounts.db').absolute()}"
-        )

@@ -9,6 +9,7 @@ from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.settings import Settings
 from penstock.generation.timely import Patience
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
 from penstock.streaming.adapters.kafka import open_reader
@@ -43,7 +44,7 @@ async def _run(settings: Settings) -> None:
         return None if pool.slots else f"no model server answers at {where}"
 
     cancellations = CancellationLog(
-        lambda partition, start: open_reader(settings.kafka, [partition], start), clock
+        lambda partition, start: open_reader(settings.cluster, [partition], start), clock
     )
     patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
     handle = Generation(pool, cancellations, patience, trace_content=settings.trace_content).handle
@@ -60,7 +61,7 @@ async def _run(settings: Settings) -> None:
             tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
             tasks.create_task(pool.watch(stop))
             tasks.create_task(cancellations.run(stop))
-            await worker.serve([stage], settings, readiness, stop, clock)
+            await worker.serve([stage], FLOWS["generation"], settings, readiness, stop, clock)
     await transport.close_for_good()
 
 

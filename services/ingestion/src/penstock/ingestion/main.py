@@ -29,8 +29,8 @@ from penstock.ingestion.handler.upkeep import (
     repeat,
 )
 from penstock.ingestion.handler.uploads import Uploads
-from penstock.ingestion.ports import RecordsAway
 from penstock.ingestion.settings import AppSettings
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import DOCUMENTS_INDEXED
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.server import Server
@@ -57,7 +57,7 @@ class App:
         self.records = records = Records(settings.database_url(), clock)
         blobs = ObjectBlobs(settings.blobs_url())
         bell = CeleryBell(make_app(settings.broker_url()))
-        self.connection = Connection(settings.kafka, self.readiness, clock)
+        self.connection = Connection(settings.cluster, self.readiness, clock)
         self.searcher = RetrievalSearcher(settings.retrieval)
         publisher = LogPublisher(self.connection, clock, settings.instance)
         self.relay = Relay(records.outbox, publisher)
@@ -97,7 +97,7 @@ class App:
                 timeout_graceful_shutdown=5,
             )
         )
-        if not await wait_for(DATABASE, self._opened, self.readiness, stop):
+        if not await wait_for(DATABASE, self.records.opened, self.readiness, stop):
             return
         async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(self.connection.run())
@@ -111,19 +111,12 @@ class App:
             ):
                 tasks.create_task(repeat(once, seconds, stop))
             try:
-                await serve([self.stage], self.settings, self.readiness, stop, self.clock)
+                await serve([self.stage], FLOWS[NAME], self.settings, self.readiness, stop, self.clock)
             finally:
                 server.should_exit = True
                 connecting.cancel()
         await self.searcher.close()
         await self.records.database.close()
-
-    async def _opened(self) -> str | None:
-        try:
-            await self.records.database.open()
-        except RecordsAway as error:
-            return str(error)
-        return None
 
     def _now_s(self) -> int:
         return self.clock() // 1000

@@ -1,18 +1,34 @@
 """Settings, from the environment (prefix `PENSTOCK_`), read once in the mains."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.worker import Backends, WorkerSettings
 
 
-class IngestionSettings(WorkerSettings):
+class DatabaseSettings(BaseSettings):
+    """Where the documents database is: all that its migrations need. An empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
+
+    state: Path = Path(".penstock")
+    """Directory for what must survive a restart."""
+    documents_db: Annotated[str, AfterValidator(check_url)] = ""
+    """`postgresql://user:password@host/name`; unset: SQLite in the state folder."""
+
+    def database_url(self) -> str:
+        """Return the URL of the documents database."""
+        return self.documents_db or f"sqlite:///{(self.state / 'ingestion' / 'documents.db').absolute()}"
+
+
+class IngestionSettings(DatabaseSettings, WorkerSettings):
     """What the app and its workers share. Sizes in bytes."""
 
-    documents_db: str = ""
-    """SQLAlchemy URL of the documents database, with its async driver; unset: SQLite in the state folder."""
     blobs: str = ""
     """Where files are kept: `file:///folder` or `s3://bucket/prefix`; unset: in the state folder."""
     celery_broker: str = ""
@@ -25,11 +41,6 @@ class IngestionSettings(WorkerSettings):
     """Numbers in a vector of its model."""
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     """Documents that one worker has in hand."""
-
-    def database_url(self) -> str:
-        """Return the URL of the documents database."""
-        file = (self.state / "ingestion" / "documents.db").absolute()
-        return self.documents_db or f"sqlite+aiosqlite:///{file}"
 
     def blobs_url(self) -> str:
         """Return the URL of the blob store."""

@@ -90,7 +90,7 @@ class Bench:
         settings, clock = self._settings, BrokerClock()
         readiness = Readiness(DATABASE, EMBEDDINGS, KAFKA)
         records = Records(settings.database_url(), clock)
-        connection = Connection(settings.kafka, readiness, clock)
+        connection = Connection(settings.cluster, readiness, clock)
         embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
         tokenizer = TgiTokenizer(settings.backends[0].url)
         publisher = LogPublisher(connection, clock, settings.instance)
@@ -101,7 +101,7 @@ class Bench:
         serving = asyncio.create_task(health.serve())
         connecting = asyncio.create_task(connection.run())
         try:
-            if await wait_for(DATABASE, lambda: _opened(records), readiness, self._stop):
+            if await wait_for(DATABASE, records.opened, readiness, self._stop):
                 model = _Model(embedder)
                 if await wait_for(EMBEDDINGS, model.known, readiness, self._stop):
                     blobs = ObjectBlobs(settings.blobs_url())
@@ -129,14 +129,6 @@ class _Model:
         except HandlerError as error:
             return error.message
         return None
-
-
-async def _opened(records: Records) -> str | None:
-    try:
-        await records.database.open()
-    except RecordsAway as error:
-        return str(error)
-    return None
 
 
 def main() -> None:

@@ -105,7 +105,7 @@ class Observer:
 async def _serve(settings: Settings) -> None:
     listener = socket.create_server((settings.observer_host, settings.observer_port))
     log.info("listening", port=listener.getsockname()[1])
-    await Observer(settings, KafkaLog(settings.kafka), stop_on_signals()).run(listener)
+    await Observer(settings, KafkaLog(settings.cluster), stop_on_signals()).run(listener)
 
 
 def main() -> None:

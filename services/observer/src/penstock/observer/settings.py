@@ -4,16 +4,13 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.streaming.connection import KafkaSettings
 
 
-class Settings(BaseSettings):
+class Settings(KafkaSettings):
     """`PENSTOCK_KAFKA` and so on."""
 
-    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
-
-    kafka: str = "127.0.0.1:9092"
-    """Bootstrap servers, `host:port` separated by commas."""
     state: Path = Path(".penstock")
     """What the observer keeps lies in its folder `observer`."""
     observer_host: str = "127.0.0.1"

@@ -1,5 +1,6 @@
 """Start the postprocessing service."""
 
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
 from penstock.postprocessing.handler import postprocess
 from penstock.streaming import worker
@@ -20,7 +21,7 @@ async def _run(settings: worker.WorkerSettings) -> None:
     stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(postprocess), CHAT_RESPONSES)
     readiness = Readiness(worker.KAFKA)
     watch_readiness(readiness)
-    await worker.serve([stage], settings, readiness, worker.stop_on_signals())
+    await worker.serve([stage], FLOWS["postprocessing"], settings, readiness, worker.stop_on_signals())
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from penstock.messages.flows import FLOWS
 from penstock.retrieval.adapters.http import Progress
 from penstock.retrieval.adapters.progress import CatchUp
 from penstock.retrieval.ports import Embedder, Home, IndexUnusable, Opened
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.retrieval.settings import FIRST, Settings
-from penstock.retrieval.stages import documents, questions
+from penstock.retrieval.stages import SERVICE, documents, questions
 from penstock.streaming import worker
 from penstock.streaming.errors import TransientError
 from penstock.streaming.stage import Stage
@@ -20,6 +21,7 @@ INDEX = "index"
 DOCUMENTS = "documents"
 
 _OPENING_SECONDS = 10.0
+_FLOW = FLOWS[SERVICE]
 log = structlog.get_logger()
 
 
@@ -132,12 +134,12 @@ class Replica:
                 return
         self._current.become(opened.index)
         stage = questions(self._searcher, self._settings)
-        await worker.serve((stage,), self._settings, self._readiness, self._stop)
+        await worker.serve((stage,), _FLOW, self._settings, self._readiness, self._stop)
 
     def _fill(self, opened: Opened, readiness: Readiness) -> _Filling:
         stage = documents(self._embedder, opened, self._settings)
         halt = asyncio.Event()
-        task = self._tasks.create_task(worker.serve((stage,), self._settings, readiness, halt))
+        task = self._tasks.create_task(worker.serve((stage,), _FLOW, self._settings, readiness, halt))
         filling = _Filling(opened, stage, task, halt)
         self._fillings.append(filling)
         return filling
@@ -181,7 +183,7 @@ class Replica:
 
     async def _caught_up(self, stage: Stage, readiness: Readiness) -> bool:
         """Wait until a stage has handled all records that there are now; return False if stopped before."""
-        catch_up = CatchUp(self._settings.kafka, stage.name, stage.inputs)
+        catch_up = CatchUp(self._settings.cluster, stage.name, stage.inputs)
 
         async def behind() -> str | None:
             reason = await catch_up.reason()

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx2
 
+from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
@@ -38,7 +39,7 @@ async def _run(settings: Settings) -> None:
         tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
         each = Each(tokenization.handle, lambda: settings.tokenization_concurrency)
         stage = Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
-        await worker.serve([stage], settings, readiness, stop)
+        await worker.serve([stage], FLOWS["tokenization"], settings, readiness, stop)
 
 
 async def _reason(model: TgiModel) -> str | None:

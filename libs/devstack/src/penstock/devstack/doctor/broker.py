@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,8 +15,9 @@ from penstock.devstack.doctor.runner import in_thread
 from penstock.devstack.doctor.scene import Scene
 from penstock.devstack.doctor.topics import topics
 from penstock.devstack.doctor.words import size
+from penstock.streaming.connection import KafkaConnection
 from penstock.streaming.inspection import Inspection, inspecting
-from penstock.streaming.ports import BrokerError
+from penstock.streaming.ports import BrokerError, Refused
 from penstock.streaming.worker import WorkerSettings
 
 _KAFKA_4 = 22
@@ -27,7 +29,7 @@ _SESSION = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 async def look(scene: Scene) -> list[Finding]:
     """All about the broker and the topics."""
-    return await in_thread(_look, scene, scene.kafka)
+    return await in_thread(_look, scene, scene.cluster)
 
 
 async def addresses(scene: Scene) -> list[Finding]:
@@ -45,7 +47,7 @@ async def addresses(scene: Scene) -> list[Finding]:
 
 def _cluster_id(scene: Scene, address: str) -> str | BrokerError:
     try:
-        with inspecting(address, scene.needs.reply_s) as broker:
+        with inspecting(replace(scene.cluster, servers=address), scene.needs.reply_s) as broker:
             return broker.cluster_id()
     except BrokerError as failure:
         return failure
@@ -67,7 +69,7 @@ def _wrong(address: str, told: str | BrokerError, first: str) -> Finding:
     )
 
 
-def _look(scene: Scene, servers: str) -> list[Finding]:
+def _look(scene: Scene, servers: KafkaConnection) -> list[Finding]:
     where = f"Kafka at {servers}"
     try:
         with inspecting(servers, scene.needs.reply_s) as broker:
@@ -87,6 +89,8 @@ def _look(scene: Scene, servers: str) -> list[Finding]:
 
 def _unreachable(scene: Scene, where: str, failure: BrokerError) -> Finding:
     ours = scene.kafka_is_ours
+    if isinstance(failure, Refused):
+        return error("broker.refuses", where, f"It refuses: {failure}.", "Correct the setting that is named.")
     return error(
         "broker.unreachable",
         where,

@@ -16,6 +16,7 @@ from penstock.devstack.doctor.finding import Finding, warning
 from penstock.devstack.doctor.runner import in_thread
 from penstock.devstack.doctor.scene import Scene, Unchecked
 from penstock.messages.topics import TOPICS
+from penstock.streaming.connection import Cluster
 from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import BrokerError, Partition
 
@@ -46,9 +47,9 @@ def _urls(scene: Scene) -> list[str]:
     return list(dict.fromkeys(urls))
 
 
-def _servers(scene: Scene) -> str | None:
+def _servers(scene: Scene) -> Cluster | None:
     try:
-        return scene.kafka
+        return scene.cluster
     except Unchecked:
         return None
 
@@ -66,7 +67,7 @@ async def _server(scene: Scene, url: str) -> list[Finding]:
     return list(_differs(scene, "clock.server", f"clock of {url}", ahead_ms))
 
 
-def _broker(scene: Scene, servers: str) -> list[Finding]:
+def _broker(scene: Scene, servers: Cluster) -> list[Finding]:
     """By the stamps of records: one from the future shows a clock that is ahead, one that came while we
     looked shows either."""
     try:

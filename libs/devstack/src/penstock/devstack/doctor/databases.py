@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
 from pydantic import ValidationError
-from pydantic_settings import BaseSettings
-from sqlalchemy import URL, Row, make_url, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import URL, Row, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from penstock.database.engine import file_of, is_sqlite, parse_url, shown
+from penstock.database.errors import FAILURES, reason_of
+from penstock.database.schema import Found, Schema, Standing
+from penstock.database.schema import look as look_at
+from penstock.devstack.db import SETTINGS
 from penstock.devstack.doctor.finding import Finding, error, warning
 from penstock.devstack.doctor.runner import in_thread
 from penstock.devstack.doctor.scene import Scene
@@ -27,17 +30,15 @@ _JOBS = text(
     " count(*) AS lying, min(CASE WHEN owner = '' THEN not_before ELSE lease_until END) AS since FROM jobs"
     " WHERE (owner = '' AND not_before < :late) OR (owner <> '' AND lease_until < :late)"
 )
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 @dataclass(frozen=True)
 class Database:
-    """One service's database, and the newest of its migrations."""
+    """One service's database, and the tables that this version has there."""
 
     service: str
-    setting: str
-    url: str
-    newest: str
+    url: URL
+    schema: Schema
 
 
 async def look(scene: Scene) -> list[Finding]:
@@ -48,47 +49,40 @@ async def look(scene: Scene) -> list[Finding]:
 
 
 def _databases(scene: Scene) -> list[Database]:
-    from penstock.gateway.adapters import accounts
-    from penstock.gateway.settings import Settings as GatewaySettings
-    from penstock.ingestion.adapters.records import database
-    from penstock.ingestion.settings import IngestionSettings
+    """Those whose setting can be used; what is wrong with another one is told with the settings."""
+    from penstock.gateway.adapters.tables import SCHEMA as ACCOUNTS
+    from penstock.gateway.settings import DatabaseSettings as GatewaySettings
+    from penstock.ingestion.adapters.tables import SCHEMA as DOCUMENTS
+    from penstock.ingestion.settings import DatabaseSettings as IngestionSettings
 
-    gateway, ingestion = _settings(GatewaySettings, scene), _settings(IngestionSettings, scene)
-    return [
-        Database("gateway", "PENSTOCK_ACCOUNTS_DB", gateway.accounts_url(), accounts.VERSION),
-        Database("ingestion", "PENSTOCK_DOCUMENTS_DB", ingestion.database_url(), database.VERSION),
-    ]
-
-
-def _settings(kind: type[SettingsT], scene: Scene) -> SettingsT:
-    """A service's settings with this state folder; its defaults if the environment cannot be used."""
-    try:
-        return kind(state=scene.state.folder)
-    except ValidationError:
-        return kind.model_construct(state=scene.state.folder)
+    databases = []
+    state = scene.state.folder
+    with suppress(ValidationError):
+        databases.append(
+            Database("gateway", parse_url(GatewaySettings(state=state).accounts_url()), ACCOUNTS)
+        )
+    with suppress(ValidationError):
+        url = parse_url(IngestionSettings(state=state).database_url())
+        databases.append(Database("ingestion", url, DOCUMENTS))
+    return databases
 
 
 async def _one(scene: Scene, database: Database) -> list[Finding]:
-    try:
-        url = make_url(database.url)
-    except ArgumentError:
-        to_do = f"Correct {database.setting}, for example postgresql+asyncpg://user:password@host/name."
-        return [error("databases.unreadable", database.setting, "It is no address of a database.", to_do)]
-    file = Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+    url, file = database.url, file_of(database.url)
     if file is not None and not file.exists():
         return list(_absent(scene, database, file))
-    where = f"database of {database.service} ({file or url.render_as_string(hide_password=True)})"
+    where = f"database of {database.service} ({shown(url)})"
     engine = create_async_engine(_reading_only(url, file), hide_parameters=True)
     try:
         async with asyncio.timeout(2 * scene.needs.reply_s), engine.connect() as connection:
-            version = await _version(connection)
-            findings = list(_outdated(database, where, version))
-            if database.service == "ingestion" and not findings and scene.status is not None:
+            found = await connection.run_sync(look_at, database.schema)
+            findings = list(_outdated(database, where, found))
+            works = not any(finding.severity == "error" for finding in findings)
+            if database.service == "ingestion" and works and scene.status is not None:
                 findings += await _jobs(scene, connection, where)
             return findings
-    except (SQLAlchemyError, OSError, TimeoutError) as failure:
-        # The error's own text may show parts of the statement or the address, so only its class is told.
-        told = f"It cannot be read ({type(getattr(failure, 'orig', None) or failure).__name__})."
+    except (*FAILURES, TimeoutError) as failure:
+        told = f"It cannot be read ({reason_of(failure)})."
         return [error("databases.unreadable", where, told, _restore(database, file))]
     finally:
         await engine.dispose()
@@ -105,7 +99,7 @@ def _reading_only(url: URL, file: Path | None) -> URL:
 
 def _restore(database: Database, file: Path | None) -> str:
     if file is None:
-        return f"See that its server runs and lets this user in; its address is {database.setting}."
+        return f"See that its server runs and lets this user in; its address is {SETTINGS[database.service]}."
     return f"Stop the stack and put an older copy back, or move {file} away: a new, empty one is made."
 
 
@@ -117,23 +111,22 @@ def _absent(scene: Scene, database: Database, file: Path) -> Iterator[Finding]:
         yield error("databases.unreadable", f"database of {database.service} ({file})", text_, to_do)
 
 
-async def _version(connection: AsyncConnection) -> str:
-    row = (await connection.execute(text("SELECT version_num FROM alembic_version"))).first()
-    return "" if row is None else str(row[0])
-
-
-def _outdated(database: Database, where: str, version: str) -> Iterator[Finding]:
-    if version == database.newest:
-        return
-    if version > database.newest:
-        told = f"It is of version {version}, newer than this Penstock's {database.newest}."
-        to_do = "Use the Penstock that wrote it, or newer."
-    else:
-        told = f"It is of version {version or 'none'}, this Penstock's is {database.newest}."
-        to_do = (
-            f"`penstock down`, then `penstock up`: {database.service} brings it up to date when it starts."
-        )
-    yield error("databases.version", where, told, to_do)
+def _outdated(database: Database, where: str, found: Found) -> Iterator[Finding]:
+    newest = database.schema.head
+    if found.problem:
+        told = f"It cannot be used: {found.problem}."
+        to_do = f"Let {SETTINGS[database.service]} name another database, or use the Penstock that wrote it."
+        yield error("databases.version", where, told, to_do)
+    elif found.standing is Standing.AHEAD:
+        told = f"It is of version {found.revision}, newer than this Penstock's {newest}; it still fits."
+        to_do = "Finish the upgrade: use the Penstock that has migrated it, or newer."
+        yield warning("databases.version", where, told, to_do)
+    elif found.standing is Standing.BEHIND:
+        told = f"It is of version {found.revision or 'none'}, this Penstock's is {newest}."
+        to_do = f"`penstock db upgrade`: {database.service} waits for it."
+        if is_sqlite(database.url):
+            to_do = f"`penstock down`, `penstock up`: {database.service} brings it up to date when it starts."
+        yield error("databases.version", where, told, to_do)
 
 
 async def _jobs(scene: Scene, connection: AsyncConnection, where: str) -> list[Finding]:

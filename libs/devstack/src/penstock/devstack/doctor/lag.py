@@ -14,6 +14,7 @@ from penstock.devstack.doctor.scene import Scene
 from penstock.devstack.doctor.words import age, many, some
 from penstock.messages import topics
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.connection import Cluster
 from penstock.streaming.inspection import Inspection, inspecting, open_letters
 from penstock.streaming.ports import Partition
 
@@ -47,12 +48,12 @@ class Queue:
 
 async def look(scene: Scene) -> list[Finding]:
     """How far the stages are, at two moments."""
-    return await in_thread(_look, scene, scene.kafka)
+    return await in_thread(_look, scene, scene.cluster)
 
 
 async def letters(scene: Scene) -> list[Finding]:
     """Dead letters that nobody has dealt with."""
-    counts = await in_thread(_letters, scene, scene.kafka)
+    counts = await in_thread(_letters, scene, scene.cluster)
     if not counts:
         return []
     told = some([f"{count} of {topic}" for topic, count in sorted(counts.items())])
@@ -66,13 +67,13 @@ async def letters(scene: Scene) -> list[Finding]:
     ]
 
 
-def _letters(scene: Scene, servers: str) -> dict[str, int]:
+def _letters(scene: Scene, servers: Cluster) -> dict[str, int]:
     with inspecting(servers, scene.needs.reply_s) as broker:
         standing = broker.topics()
         return open_letters(broker, servers, [topic for topic in TOPICS if topic.dlq in standing])
 
 
-def _look(scene: Scene, servers: str) -> list[Finding]:
+def _look(scene: Scene, servers: Cluster) -> list[Finding]:
     with inspecting(servers, scene.needs.reply_s) as broker:
         first = queues(broker)
         time.sleep(scene.needs.look_again_s)

@@ -8,9 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 import httpx2
+from pydantic import ValidationError
 
+from penstock.devstack.errors import DevstackError
+from penstock.devstack.security import Security
 from penstock.devstack.state import ServiceStatus, StackStatus, StateDir
 from penstock.messages.backends import Backend, parse_backends
+from penstock.streaming.connection import KafkaAccess, KafkaConnection
 
 _MIB = 1 << 20
 
@@ -74,6 +78,21 @@ class Scene:
         return servers
 
     @cached_property
+    def cluster(self) -> KafkaConnection:
+        """How Kafka is reached. Unchecked if there is none to look at, or it is not known how."""
+        if self.status and self.status.secure:
+            try:
+                return Security(self.state.security).connection(self.kafka)
+            except DevstackError as error:
+                raise Unchecked(str(error)) from error
+        if self.kafka_is_ours:
+            return KafkaConnection(self.kafka)
+        try:
+            return KafkaAccess().reaching(self.kafka)
+        except ValidationError as error:
+            raise Unchecked(error.errors()[0]["msg"]) from error
+
+    @cached_property
     def kafka_is_ours(self) -> bool:
         """Whether the broker is the one that the stack starts."""
         if self.status is None:
@@ -82,7 +101,7 @@ class Scene:
             text = (self.state.folder / "kafka" / "server.properties").read_text("utf-8", errors="replace")
         except OSError:
             return False
-        return f"listeners=PLAINTEXT://{self.status.kafka}," in text
+        return f"://{self.status.kafka}," in text
 
     @property
     def inference_is_ours(self) -> bool:

@@ -1,4 +1,4 @@
-"""The first key in a file of mode 600 (port: KeyStore)."""
+"""The first key in a file: our own of mode 600, or one that was given (port: KeyStore)."""
 
 import os
 import secrets
@@ -25,9 +25,7 @@ class KeyFile:
             return None
         except OSError as error:
             raise UnusableKey(f"{self.path} cannot be read: {error.strerror}") from error
-        if not looks_like_key(key):
-            raise UnusableKey(f"{self.path} holds no API key. Delete it to get a new one")
-        return key
+        return _checked(self.path, key, "Delete it to get a new one")
 
     def keep(self, key: str) -> str:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,3 +42,26 @@ class KeyFile:
         finally:
             aside.unlink()
         return key
+
+
+class GivenKey:
+    """One key, alone in a file that is not ours to change: a secret that was mounted."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> str | None:
+        try:
+            key = self.path.read_text("utf-8", errors="replace").strip()
+        except OSError as error:
+            raise UnusableKey(f"{self.path} cannot be read: {error.strerror}") from error
+        return _checked(self.path, key, "PENSTOCK_FIRST_KEY_FILE names it")
+
+    def keep(self, key: str) -> str:
+        raise UnusableKey(f"{self.path} is not written to")
+
+
+def _checked(path: Path, key: str, advice: str) -> str:
+    if not looks_like_key(key):
+        raise UnusableKey(f"{path} holds no API key. {advice}")
+    return key

@@ -1,9 +1,12 @@
 """Tables of the accounts database. Changes go through `migrations/`."""
 
 from datetime import datetime
+from pathlib import Path
 
 from sqlalchemy import DateTime, ForeignKey, MetaData, String, false
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from penstock.database.schema import Schema
 
 # Constraints need names for a later migration to change them, SQLite's above all.
 NAMES = {
@@ -66,3 +69,8 @@ class IdempotencyRow(Base):
     fingerprint: Mapped[str] = mapped_column(String(64))
     request_id: Mapped[str] = mapped_column(String(36))
     created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), index=True)
+
+
+SCHEMA = Schema(
+    "accounts", "penstock-gateway-db", Base.metadata, Path(__file__).with_name("migrations") / "versions"
+)

@@ -1,19 +1,19 @@
 """The connection to Kafka that a process writes by: opened when there is a broker, and again if it fails."""
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
-from penstock.messages.topics import DOCUMENTS_CHUNKED, DOCUMENTS_DELETED, DOCUMENTS_STATES
+from penstock.messages.flows import FLOWS
 from penstock.streaming.adapters.kafka import open_producer
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Producer
 from penstock.telemetry.readiness import Readiness
 
 KAFKA = "kafka"
-_TOPICS: Sequence[str] = [topic.name for topic in (DOCUMENTS_CHUNKED, DOCUMENTS_DELETED, DOCUMENTS_STATES)]
+_TOPICS = [topic.name for topic in FLOWS["ingestion"].writes]
 _RETRY_SECONDS = 0.5
 log = structlog.get_logger()
 
@@ -21,9 +21,9 @@ log = structlog.get_logger()
 class Connection:
     """`producer` is None while there is none; `broken` has it opened anew."""
 
-    def __init__(self, bootstrap: str, readiness: Readiness, clock: BrokerClock) -> None:
+    def __init__(self, cluster: Cluster, readiness: Readiness, clock: BrokerClock) -> None:
         self.producer: Producer | None = None
-        self._bootstrap = bootstrap
+        self._cluster = cluster
         self._readiness = readiness
         self._clock = clock
         self._broken = asyncio.Event()
@@ -43,10 +43,10 @@ class Connection:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _hold(self) -> None:
-        missing = await missing_topics(self._bootstrap)
+        missing = await missing_topics(self._cluster, _TOPICS)
         if missing:
-            raise BrokerError(f"{self._bootstrap} has no {', '.join(missing)}")
-        producer = await open_producer(self._bootstrap, _TOPICS, self._clock)
+            raise BrokerError(f"{self._cluster} has no {', '.join(missing)}")
+        producer = await open_producer(self._cluster, _TOPICS, self._clock)
         self._broken.clear()
         self.producer = producer
         self._readiness.ready(KAFKA)

@@ -1,9 +1,12 @@
 """Tables of the documents database. Changes go through `migrations/`."""
 
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Boolean, ForeignKeyConstraint, Index, Integer, MetaData, String, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from penstock.database.schema import Schema
 
 # Constraints need names for a later migration to change them, SQLite's above all.
 NAMES = {
@@ -180,3 +183,8 @@ class GarbageRow(Base):
     """`file` or `content`."""
     tenant: Mapped[str] = mapped_column(TENANT, primary_key=True)
     key: Mapped[str] = mapped_column(ID, primary_key=True)
+
+
+SCHEMA = Schema(
+    "documents", "penstock-ingestion-db", Base.metadata, Path(__file__).with_name("migrations") / "versions"
+)

@@ -12,6 +12,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.base import MemberState
 
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, reading, records_of
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Position
 
 _JOIN_MS = 2_000
@@ -152,7 +153,7 @@ class KafkaGroupConsumer:
 
 
 async def open_consumer(
-    bootstrap: str,
+    cluster: Cluster,
     group: str,
     topics: Sequence[str],
     committable: Committable,
@@ -164,7 +165,7 @@ async def open_consumer(
 
     def connect() -> Any:
         client = kafka.KafkaConsumer(
-            **reading(bootstrap, group),
+            **reading(cluster, group),
             group_id=group,
             auto_offset_reset="earliest",
             partition_assignment_strategy=[CooperativeStickyAssignor()],

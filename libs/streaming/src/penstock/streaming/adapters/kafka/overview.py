@@ -4,6 +4,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from penstock.streaming.adapters.kafka.client import Thread
+from penstock.streaming.connection import Cluster
 from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import Extent, Group, Partition
 
@@ -41,8 +42,8 @@ class KafkaOverview:
         self._thread.end()
 
 
-async def open_overview(bootstrap: str) -> KafkaOverview:
+async def open_overview(cluster: Cluster) -> KafkaOverview:
     """Connect. Raises BrokerError if no broker answers."""
     thread, connection = Thread("kafka-overview"), ExitStack()
-    inspection = await thread.call(connection.enter_context, inspecting(bootstrap, _ANSWER_SECONDS))
+    inspection = await thread.call(connection.enter_context, inspecting(cluster, _ANSWER_SECONDS))
     return KafkaOverview(inspection, connection, thread)

@@ -13,6 +13,7 @@ from kafka.partitioner import murmur2
 from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, connecting
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import Written
 from penstock.telemetry import names
 from penstock.telemetry import stage_metrics as metrics
@@ -116,7 +117,7 @@ class KafkaRecordProducer:
 
 
 async def open_producer(
-    bootstrap: str, topics: Sequence[str] = (), clock: BrokerClock | None = None
+    cluster: Cluster, topics: Sequence[str] = (), clock: BrokerClock | None = None
 ) -> KafkaRecordProducer:
     """Connect, and fetch the metadata of `topics`. Acknowledgements set the `clock`.
 
@@ -126,7 +127,7 @@ async def open_producer(
 
     def connect() -> Any:
         client = kafka.KafkaProducer(
-            **connecting(bootstrap, "producer"),
+            **connecting(cluster, "producer"),
             acks="all",
             enable_idempotence=True,
             delivery_timeout_ms=_DELIVERY_MS,

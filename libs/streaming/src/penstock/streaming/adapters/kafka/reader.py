@@ -7,6 +7,7 @@ from typing import Any, Literal
 import kafka
 
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, reading, records_of
+from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Partition, Record, Since, Start
 
 
@@ -74,7 +75,7 @@ class KafkaReader:
 
 
 async def open_reader(
-    bootstrap: str, partitions: Collection[Partition] = (), start: Start = "end", ahead: int | None = None
+    cluster: Cluster, partitions: Collection[Partition] = (), start: Start = "end", ahead: int | None = None
 ) -> KafkaReader:
     """Read `partitions` from `start`, which is fixed on return. Raises BrokerError if no broker answers.
 
@@ -84,7 +85,7 @@ async def open_reader(
     few = {} if ahead is None else {"max_partition_fetch_bytes": ahead}
 
     def connect() -> Any:
-        return kafka.KafkaConsumer(**reading(bootstrap, "reader"), **few, auto_offset_reset="earliest")
+        return kafka.KafkaConsumer(**reading(cluster, "reader"), **few, auto_offset_reset="earliest")
 
     reader = KafkaReader(await thread.call(connect), thread)
     if partitions:

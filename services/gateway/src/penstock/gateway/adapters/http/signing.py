@@ -38,6 +38,7 @@ def add_signing(app: FastAPI) -> None:
     """Add the routes to the app."""
     for method, path, endpoint in (
         ("POST", "/console/session", sign_in),
+        ("GET", "/console/session", session),
         ("DELETE", "/console/session", sign_out),
         ("GET", "/console/api/me", me),
     ):
@@ -84,7 +85,20 @@ async def sign_out(request: Request) -> Response:
     return response
 
 
+async def session(request: Request) -> Response:
+    """Say who is signed in, or by 204 that nobody is: no error, else each first visit would log one."""
+    service: Service = request.app.state.service
+    try:
+        caller = await service.sessions.caller_of(token_of(request.scope))
+    except AccountsAway as error:
+        raise errors.not_ready([f"accounts: {error}"]) from error
+    return _about(caller) if caller else Response(status_code=204)
+
+
 async def me(request: Request) -> Response:
-    """Say who is signed in."""
-    caller: Caller = request.state.caller
+    """Say whose key or session it is that the request brings."""
+    return _about(request.state.caller)
+
+
+def _about(caller: Caller) -> Response:
     return reply(msgspec.json.encode(Me(caller.tenant, caller.operator, caller.api_key)))

@@ -254,7 +254,7 @@ async def store_file_content(request: Request) -> Response:
     if not document.content:
         raise ApiError(404, "not_found", f"The file has not been read yet; it is {document.status}.")
     kept = msgspec.msgpack.decode(await service.blobs.get(content_blob(document.content)), type=Chunks)
-    return reply(objects.content([chunk.text for chunk in kept.chunks]))
+    return reply(objects.content(kept.chunks))
 
 
 async def create_batch(request: Request) -> Response:

@@ -8,6 +8,7 @@ from fastapi import Response
 
 from penstock.ingestion.domain.model import AUTO, Batch, Counts, Document, File, Store
 from penstock.ingestion.ports import Found, Page
+from penstock.messages.documents import Chunk
 from penstock.messages.event import JSON
 
 Json = dict[str, Any]
@@ -116,11 +117,14 @@ def results(queries: Sequence[str], found: Sequence[Found]) -> Json:
     }
 
 
-def content(texts: Sequence[str]) -> Json:
-    """The text of a file in a store, chunk by chunk."""
+def content(chunks: Sequence[Chunk]) -> Json:
+    """The text of a file in a store, chunk by chunk. Beyond OpenAI's fields: which characters of it each is.
+
+    What lies between two chunks is white space; neighbours may overlap.
+    """
     return {
         "object": "vector_store.file_content.page",
-        "data": [{"type": "text", "text": text} for text in texts],
+        "data": [{"type": "text", "text": one.text, "start": one.start, "end": one.end} for one in chunks],
         "has_more": False,
         "next_page": None,
     }

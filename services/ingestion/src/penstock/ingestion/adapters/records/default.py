@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from penstock.database.statements import insert_unless_there
 from penstock.ingestion.adapters.tables import StoreRow
 from penstock.ingestion.domain.model import Store
 from penstock.messages.search import DEFAULT_STORE
@@ -14,9 +14,8 @@ async def provide_default(connection: AsyncConnection, tenant: str, store_id: st
     """Make the tenant's default store if that is the one, and it is not there."""
     if store_id != DEFAULT_STORE:
         return
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
     row = row_of(Store(tenant, DEFAULT_STORE, "Default", now_s, now_s))
-    await connection.execute(dialect.insert(StoreRow).values(row).on_conflict_do_nothing())
+    await connection.execute(insert_unless_there(connection, StoreRow, **row))
 
 
 def row_of(store: Store) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.records.default import provide_default
 from penstock.ingestion.adapters.records.garbage import CONTENT, discard
 from penstock.ingestion.adapters.records.outbox import note_deleted, note_state

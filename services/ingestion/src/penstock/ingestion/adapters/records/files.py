@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete, insert, select, update
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.records.documents import forget
 from penstock.ingestion.adapters.records.garbage import FILE as FILE_BLOB
 from penstock.ingestion.adapters.records.garbage import discard

@@ -8,7 +8,7 @@ from sqlalchemy import and_, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.tables import DocumentRow, FileRow, GarbageRow
 from penstock.ingestion.domain.model import content_blob, file_blob
 

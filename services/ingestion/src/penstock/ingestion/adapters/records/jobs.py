@@ -8,7 +8,7 @@ from sqlalchemy import Select, and_, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.records.garbage import CONTENT, discard
 from penstock.ingestion.adapters.records.log_parts import note_published, note_replaced
 from penstock.ingestion.adapters.records.outbox import note_deleted, note_state

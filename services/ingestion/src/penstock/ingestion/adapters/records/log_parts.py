@@ -7,7 +7,7 @@ from sqlalchemy import and_, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.tables import LogPartRow
 from penstock.ingestion.domain.model import Document
 from penstock.ingestion.ports import Leftover

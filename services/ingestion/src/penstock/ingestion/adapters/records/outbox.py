@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.tables import OutboxRow
 from penstock.ingestion.domain.model import Document
 from penstock.ingestion.ports import Written

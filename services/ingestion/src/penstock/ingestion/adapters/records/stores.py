@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from penstock.ingestion.adapters.records.database import Database
+from penstock.database.database import Database
 from penstock.ingestion.adapters.records.default import provide_default, row_of
 from penstock.ingestion.adapters.records.documents import forget
 from penstock.ingestion.adapters.records.rows import COUNTED, STORE, counts_of, paged, store_of

@@ -1,0 +1,22 @@
+"""The whole stack with TLS, users and ACLs at its broker."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from e2e.stack import Stack
+from penstock.devstack.state import StateDir
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    folder = tmp_path_factory.mktemp("secure")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("PENSTOCK_", "OTEL_"))}
+    stack = Stack(inherited | {"PENSTOCK_STATE": str(folder), "PENSTOCK_GATEWAY_PORT": "0"}, StateDir(folder))
+    started = stack.run("up", "--detach", "--secure", seconds=300)
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield stack
+    finally:
+        stack.run("down")

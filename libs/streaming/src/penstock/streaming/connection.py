@@ -1,0 +1,126 @@
+"""How a Kafka cluster is reached: its addresses, how they are spoken to, and as whom.
+
+Names and values of the protocols and mechanisms are Kafka's own (`security.protocol`, `sasl.mechanism`).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+ADMIN = "admin"
+"""Name of the user who may do everything."""
+NO_PASSWORD = SecretStr("")
+_LONGEST_PASSWORD = 4096
+
+
+@dataclass(frozen=True)
+class KafkaConnection:
+    """`servers` are `host:port`, separated by commas; `ca` is a file of certificates in PEM.
+
+    Without a `ca`, those count that the system trusts. As text it is its servers.
+    """
+
+    servers: str
+    protocol: Protocol = "PLAINTEXT"
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    user: str = ""
+    password: SecretStr = NO_PASSWORD
+    ca: Path | None = None
+
+    def __str__(self) -> str:
+        return self.servers
+
+    @property
+    def tls(self) -> bool:
+        """Whether the bytes are encrypted, and the broker shows a certificate."""
+        return self.protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def sasl(self) -> bool:
+        """Whether the broker is told who we are."""
+        return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
+
+
+Cluster = KafkaConnection | str
+"""A bare string is the servers of a cluster that asks for nothing."""
+
+
+def as_connection(cluster: Cluster) -> KafkaConnection:
+    """Return the connection that a string stands for."""
+    return KafkaConnection(cluster) if isinstance(cluster, str) else cluster
+
+
+class KafkaAccess(BaseSettings):
+    """How to speak to a cluster and as whom, from the environment (`PENSTOCK_KAFKA_PROTOCOL` and so on)."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
+
+    kafka_protocol: Protocol = "PLAINTEXT"
+    kafka_mechanism: Mechanism = "SCRAM-SHA-512"
+    """How the user proves who it is, with a SASL protocol."""
+    kafka_user: str = ""
+    kafka_password: SecretStr | None = None
+    kafka_password_file: Path | None = None
+    """A file that holds the password; white space at its end does not count."""
+    kafka_ca: Path | None = None
+    """File of trusted certificates in PEM; unset: those of the system."""
+
+    @cached_property
+    def _access(self) -> KafkaConnection:
+        """The connection, but for its servers; the file of the password is read once."""
+        access = KafkaConnection(
+            "", self.kafka_protocol, self.kafka_mechanism, self.kafka_user, self._password(), self.kafka_ca
+        )
+        if access.sasl and not (access.user and access.password.get_secret_value()):
+            missing = "PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE" if access.user else "USER"
+            raise _unusable(f"PENSTOCK_KAFKA_PROTOCOL={access.protocol} needs PENSTOCK_KAFKA_{missing}")
+        if access.ca is not None and not access.ca.is_file():
+            raise _unusable(f"PENSTOCK_KAFKA_CA: there is no file {access.ca}")
+        return access
+
+    def _password(self) -> SecretStr:
+        file = self.kafka_password_file
+        if file is None:
+            return self.kafka_password or NO_PASSWORD
+        if self.kafka_password is not None:
+            raise _unusable("Set either PENSTOCK_KAFKA_PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE")
+        try:
+            with file.open(encoding="utf-8") as opened:
+                return SecretStr(opened.read(_LONGEST_PASSWORD).rstrip())
+        except OSError as error:
+            raise _unusable(f"PENSTOCK_KAFKA_PASSWORD_FILE: {file}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise _unusable(f"PENSTOCK_KAFKA_PASSWORD_FILE: {file} is not text in UTF-8") from error
+
+    @model_validator(mode="after")
+    def _can_be_used(self) -> Self:
+        _ = self._access
+        return self
+
+    def reaching(self, servers: str) -> KafkaConnection:
+        """Return the connection to these servers."""
+        known = self._access
+        return KafkaConnection(servers, known.protocol, known.mechanism, known.user, known.password, known.ca)
+
+
+class KafkaSettings(KafkaAccess):
+    """The whole of it: `PENSTOCK_KAFKA` as well."""
+
+    kafka: str = "127.0.0.1:9092"
+    """Bootstrap servers, `host:port` separated by commas."""
+
+    @property
+    def cluster(self) -> KafkaConnection:
+        """Return the connection that these settings name."""
+        return self.reaching(self.kafka)
+
+
+def _unusable(text: str) -> PydanticCustomError:
+    return PydanticCustomError("kafka", "{text}", {"text": text})
