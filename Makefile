@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -84,6 +84,11 @@ test-secure: ## The whole stack on a Kafka with TLS, users and ACLs, minutes
 test-servers: ## The end-to-end tests on PostgreSQL and Redis instead of SQLite and folders, minutes (needs both installed)
 	@$(MAKE) --no-print-directory prepared
 	@PENSTOCK_TEST_SERVERS=1 $(BIN)/pytest e2e/test_main_job.py e2e/test_documents.py e2e/test_doctor.py
+
+test-containers: ## Streaming, databases, the queue and the vector store on servers in containers, minutes (needs a Docker engine)
+	@$(MAKE) --no-print-directory prepared
+	@PENSTOCK_TEST_CONTAINERS=1 $(BIN)/pytest -k "kafka or postgresql or redis or real-server" \
+	  libs/streaming libs/database services/gateway services/ingestion services/retrieval
 
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared

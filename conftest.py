@@ -8,13 +8,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libs.database.tests.servers import POSTGRES, new_database, running_postgres
+from libs.database.tests import containers
+from libs.database.tests.servers import IN_CONTAINERS, POSTGRES, new_database, running_postgres
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import DataPointT
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     from penstock.telemetry.metric import Metric
+
+
+def pytest_report_header() -> list[str]:
+    """Say in which containers `make test-containers` runs; without an engine there is nothing to run."""
+    if not IN_CONTAINERS:
+        return []
+    if not containers.engine_answers():
+        pytest.exit("no Docker engine answers: the tests on containers are left out", returncode=0)
+    return containers.told()
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +34,10 @@ def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     It starts in about three seconds, creates no topics by itself, and is gone when the run ends, however it
     ends. Tests share it: use topic and group names of your own.
     """
+    if IN_CONTAINERS:
+        with containers.kafka() as bootstrap:
+            yield bootstrap
+        return
     from penstock.devstack.kafka import running_broker
 
     with running_broker(tmp_path_factory.mktemp("kafka")) as broker:

@@ -1,10 +1,14 @@
-"""PostgreSQL and Redis from the machine's own programs, where it has them: on loopback, for one run."""
+"""PostgreSQL and Redis on loopback, for one run.
 
+From the machine's own programs, where it has them, or in containers, which are chosen by
+`PENSTOCK_TEST_CONTAINERS=1` (`make test-containers`).
+"""
+
+import asyncio
 import getpass
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,16 +16,29 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-REDIS = shutil.which("redis-server")
+import asyncpg
+
+from libs.database.tests import containers
+from libs.database.tests.ports import free_port, listens
+
+IN_CONTAINERS = os.environ.get("PENSTOCK_TEST_CONTAINERS", "") not in ("", "0")
+_REDIS = shutil.which("redis-server")
+REDIS = IN_CONTAINERS or _REDIS is not None
+"""Whether there can be a Redis."""
 _INITDB = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")))]
-POSTGRES = next((Path(found).resolve().parent for found in _INITDB if found), None)
-"""The folder of PostgreSQL's programs, None if there are none."""
+_PROGRAMS = next((Path(found).resolve().parent for found in _INITDB if found), None)
+POSTGRES = IN_CONTAINERS or _PROGRAMS is not None
+"""Whether there can be a PostgreSQL."""
 
 
 @contextmanager
 def running_postgres(folder: Path) -> Iterator[str]:
-    """A server with its data in `folder`, until the block ends; its URL without a database."""
-    assert POSTGRES is not None
+    """A server with what it keeps in `folder`, until the block ends; its URL without a database."""
+    if IN_CONTAINERS:
+        with containers.postgres(folder) as url:
+            yield url
+        return
+    assert _PROGRAMS is not None
     user = "postgres" if os.geteuid() == 0 else getpass.getuser()  # it does not run as root
     owner = pwd.getpwnam(user)
     for path in (folder, *folder.parents):
@@ -30,15 +47,15 @@ def running_postgres(folder: Path) -> Iterator[str]:
     data = folder / "data"
     data.mkdir()
     os.chown(data, owner.pw_uid, owner.pw_gid)
-    initdb = [str(POSTGRES / "initdb"), "-D", str(data), "-U", user, "-A", "trust", "--no-sync"]
+    initdb = [str(_PROGRAMS / "initdb"), "-D", str(data), "-U", user, "-A", "trust", "--no-sync"]
     quiet = subprocess.DEVNULL
     subprocess.run(initdb, check=True, user=user, cwd=data, stdout=quiet, stderr=quiet)  # noqa: S603  # fixed words
-    port = _free_port()
+    port = free_port()
     settings = ["fsync=off", "unix_socket_directories=", "listen_addresses=127.0.0.1"]
-    command = [str(POSTGRES / "postgres"), "-D", str(data), "-p", str(port)]
+    command = [str(_PROGRAMS / "postgres"), "-D", str(data), "-p", str(port)]
     command += [word for setting in settings for word in ("-c", setting)]
     with _running(command, port, data, user):
-        _until_it_accepts(POSTGRES, port)
+        _until_it_accepts(_PROGRAMS, port)
         yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}"
 
 
@@ -54,21 +71,30 @@ def _until_it_accepts(programs: Path, port: int) -> None:
 
 
 def new_database(server: str) -> str:
-    """Make an empty database on a PostgreSQL server, by its own program, and return its URL."""
-    psql = shutil.which("psql", path=f"{POSTGRES}{os.pathsep}{os.environ['PATH']}")
-    assert psql is not None
+    """Make an empty database on a PostgreSQL server, and return its URL."""
     name = f"test_{uuid4().hex}"
-    where = f"{server.replace('+asyncpg', '')}/postgres"
-    subprocess.run([psql, "-q", "-c", f"CREATE DATABASE {name}", where], check=True)  # noqa: S603  # fixed words
+
+    async def make() -> None:
+        connection = await asyncpg.connect(f"{server.replace('+asyncpg', '')}/postgres")
+        try:
+            await connection.execute(f"CREATE DATABASE {name}")
+        finally:
+            await connection.close()
+
+    asyncio.run(make())
     return f"{server}/{name}"
 
 
 @contextmanager
 def running_redis(folder: Path) -> Iterator[str]:
     """A server that keeps nothing, until the block ends; its URL."""
-    assert REDIS is not None
-    port = _free_port()
-    with _running([REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], port, folder):
+    if IN_CONTAINERS:
+        with containers.redis() as url:
+            yield url
+        return
+    assert _REDIS is not None
+    port = free_port()
+    with _running([_REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", ""], port, folder):
         yield f"redis://127.0.0.1:{port}/0"
 
 
@@ -78,7 +104,7 @@ def _running(command: Sequence[str], port: int, folder: Path, user: str | None =
     process = subprocess.Popen(command, cwd=folder, user=user, stdout=quiet, stderr=quiet)  # noqa: S603  # fixed words
     try:
         deadline = time.monotonic() + 30
-        while not _listens(port):
+        while not listens(port):
             assert process.poll() is None, command
             assert time.monotonic() < deadline, command
             time.sleep(0.05)
@@ -86,14 +112,3 @@ def _running(command: Sequence[str], port: int, folder: Path, user: str | None =
     finally:
         process.terminate()
         process.wait()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port

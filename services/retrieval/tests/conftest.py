@@ -4,9 +4,10 @@ import os
 import re
 import struct
 import warnings
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from uuid import uuid4
@@ -15,6 +16,8 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from libs.clients.tests.tei_server import TeiServer, serving
+from libs.database.tests import containers
+from libs.database.tests.servers import IN_CONTAINERS
 from penstock.messages.chat import Passage
 from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted
 from penstock.messages.envelope import Envelope
@@ -168,34 +171,58 @@ async def _server(_directory: Path, url: str = "") -> AsyncIterator[Index]:
     await client.close()
 
 
-INDEXES = {"memory": _memory, "edge": _edge, "server": _server}
-if SERVER := os.environ.get("PENSTOCK_TEST_QDRANT", ""):
-    INDEXES["real-server"] = lambda directory: _server(directory, SERVER)
+MakeIndex = Callable[[Path], AbstractAsyncContextManager[Index]]
+SERVER = os.environ.get("PENSTOCK_TEST_QDRANT", "")
+HAVE_SERVER = SERVER or (IN_CONTAINERS and containers.image_of("qdrant"))
+INDEXES = ["memory", "edge", "server", *(["real-server"] if HAVE_SERVER else [])]
+
+
+@pytest.fixture(scope="session")
+def real_server() -> Iterator[str]:
+    """The URL of a Qdrant: of the one that is given, or of one in a container."""
+    if SERVER:
+        yield SERVER
+        return
+    with containers.qdrant() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def indexes(request: pytest.FixtureRequest) -> dict[str, MakeIndex]:
+    """How to open an empty one of each implementation."""
+    found: dict[str, MakeIndex] = {"memory": _memory, "edge": _edge, "server": _server}
+    if "real-server" in INDEXES:
+        found["real-server"] = partial(_server, url=request.getfixturevalue("real_server"))
+    return found
 
 
 @pytest.fixture(params=INDEXES)
-async def index(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Index]:
+async def index(
+    request: pytest.FixtureRequest, indexes: dict[str, MakeIndex], tmp_path: Path
+) -> AsyncIterator[Index]:
     """Every implementation of the port."""
-    async with INDEXES[request.param](tmp_path / "index") as made:
+    async with indexes[request.param](tmp_path / "index") as made:
         yield made
 
 
 @pytest.fixture(params=INDEXES)
-async def three_indexes(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[list[Index]]:
+async def three_indexes(
+    request: pytest.FixtureRequest, indexes: dict[str, MakeIndex], tmp_path: Path
+) -> AsyncIterator[list[Index]]:
     """Three empty indexes of one implementation."""
     async with AsyncExitStack() as stack:
         yield [
-            await stack.enter_async_context(INDEXES[request.param](tmp_path / f"index{n}")) for n in range(3)
+            await stack.enter_async_context(indexes[request.param](tmp_path / f"index{n}")) for n in range(3)
         ]
 
 
 @pytest.fixture
-async def one_of_each(tmp_path: Path) -> AsyncIterator[dict[str, Index]]:
+async def one_of_each(indexes: dict[str, MakeIndex], tmp_path: Path) -> AsyncIterator[dict[str, Index]]:
     """One empty index of each implementation, by its name."""
     async with AsyncExitStack() as stack:
         yield {
             name: await stack.enter_async_context(make_index(tmp_path / name))
-            for name, make_index in INDEXES.items()
+            for name, make_index in indexes.items()
         }
 
 
