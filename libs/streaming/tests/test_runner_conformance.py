@@ -254,6 +254,22 @@ async def test_a_transient_error_is_repeated(line: Line) -> None:
     assert calls == ["r1"] * 3
 
 
+async def test_a_transient_error_that_outlasts_the_stages_patience_fails_the_request(line: Line) -> None:
+    calls: list[str] = []
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        calls.append(received.envelope.subject)
+        raise TransientError("backend_unavailable", "No model server is available.")
+        yield  # what makes it a generator
+
+    async with line.running(Each(handle, lambda: 4, retry_seconds=0.5)):
+        await line.send("r1")
+        [received] = await line.events(1)
+    assert isinstance(received.event, RequestFailed)
+    assert (received.event.code, received.event.status) == ("backend_unavailable", 503)
+    assert 1 < len(calls) < 20
+
+
 @pytest.mark.parametrize(
     ("error", "code", "status"),
     [(PermanentError("no_way", "never", 502), "no_way", 502), (KeyError("bug"), "internal_error", 500)],

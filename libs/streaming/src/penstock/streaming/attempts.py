@@ -16,9 +16,9 @@ from tenacity import (
 from penstock.messages.envelope import Envelope
 from penstock.streaming.errors import HandlerError, PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
+from penstock.streaming.stage import RETRY_SECONDS
 from penstock.telemetry import names
 
-RETRY_SECONDS = 20.0
 log = structlog.get_logger()
 
 
@@ -39,8 +39,8 @@ async def attempt(
     """Run `handle` until it succeeds (None), fails for good, or the deadline of `envelope` passes.
 
     Transient errors are repeated with exponential backoff and jitter for `retry_seconds`; the current span is
-    told. An unexpected
-    exception is a fault in the handler: it becomes a permanent `internal_error`. Only BrokerError is raised.
+    told. An unexpected exception is a fault in the handler: it becomes a permanent `internal_error`. Only
+    BrokerError is raised.
     """
     remaining = (envelope.deadline_ms - clock_ms()) / 1000 if envelope.deadline_ms else None
     if remaining is not None and remaining <= 0:

@@ -23,6 +23,7 @@ class EachProcessor:
     def __init__(self, processing: Each, means: Means) -> None:
         self._handle = processing.handle
         self._concurrency = processing.concurrency
+        self._retry_seconds = processing.retry_seconds
         self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
         self._waiting: deque[Work] = deque()
         self._running: set[asyncio.Task[None]] = set()
@@ -87,7 +88,11 @@ class EachProcessor:
         self._spans.waited(envelope, work.record)
         with current(self._spans.process(envelope, work.record, self._begun(work))) as span:
             error = await attempt(
-                lambda: self._emit_all(work, span), envelope, self._clock_ms, self._meter.retried
+                lambda: self._emit_all(work, span),
+                envelope,
+                self._clock_ms,
+                self._meter.retried,
+                self._retry_seconds,
             )
             if error is not None:
                 await self._failures.fail(work.record, work.topic, envelope, error, span)

@@ -10,6 +10,8 @@ from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.ports import Partition
 
+RETRY_SECONDS = 20.0
+"""For how long a transient error is retried, unless a stage says otherwise."""
 E_co = TypeVar("E_co", bound=Event, covariant=True)
 S = TypeVar("S")
 
@@ -65,10 +67,14 @@ first event seen is not its beginning was ended before the restart: answer with 
 
 @dataclass(frozen=True, slots=True)
 class Each:
-    """Handle events one by one, at most `concurrency()` at once (0 for now: wait)."""
+    """Handle events one by one, at most `concurrency()` at once (0 for now: wait).
+
+    A transient error is retried for `retry_seconds`, and no longer than the request's deadline.
+    """
 
     handle: EachHandler
     concurrency: Callable[[], int]
+    retry_seconds: float = RETRY_SECONDS
 
 
 JournalHandler = Callable[[Received[Event], Sequence[Event], asyncio.Event], AsyncGenerator[Outgoing, None]]

@@ -37,7 +37,9 @@ async def _run(settings: Settings) -> None:
         model = TgiModel(client, urls)
         tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))
         tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
-        each = Each(tokenization.handle, lambda: settings.tokenization_concurrency)
+        each = Each(
+            tokenization.handle, lambda: settings.tokenization_concurrency, settings.backend_wait_seconds
+        )
         stage = Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
         await worker.serve([stage], FLOWS["tokenization"], settings, readiness, stop)
 
