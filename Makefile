@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -89,6 +89,17 @@ test-containers: ## Streaming, databases, the queue and the vector store on serv
 	@$(MAKE) --no-print-directory prepared
 	@PENSTOCK_TEST_CONTAINERS=1 $(BIN)/pytest -k "kafka or postgresql or redis or real-server" \
 	  libs/streaming libs/database services/gateway services/ingestion services/retrieval
+
+# Helm and kubeconform, built by Go, which nothing else here needs. It takes minutes, once.
+HELM := .cache/bin/helm
+$(HELM): infra/helm/tools/go.mod infra/helm/tools/go.sum
+	@echo "==> Building helm and kubeconform"
+	@cd infra/helm/tools && go build -o $(CURDIR)/.cache/bin/ tool
+	@touch $@
+
+test-helm: $(HELM) ## Render and validate the Helm chart, and run its pods here, minutes (needs Go, PostgreSQL and Redis)
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/pytest infra/helm/tests infra/helm/tests/running.py
 
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
