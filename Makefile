@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ test-parts:
 	@$(BIN)/pytest --numprocesses 2 libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure
+	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -100,6 +100,11 @@ $(HELM): infra/helm/tools/go.mod infra/helm/tools/go.sum
 test-helm: $(HELM) ## Render and validate the Helm chart, and run its pods here, minutes (needs Go, PostgreSQL and Redis)
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest infra/helm/tests infra/helm/tests/running.py
+
+test-operations: ## Upgrade, back up, restore and grow real stacks, and break them on purpose: twenty minutes
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/pytest e2e/operations
+	@$(BIN)/python -m e2e.operations.drill
 
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from penstock.devstack import access, background, db, dlq, documents, topics
+from penstock.devstack import access, background, db, dlq, documents, growing, topics, upkeep
 from penstock.devstack.documents import KeyOption, UrlOption
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import GATEWAY, parse_replicas
@@ -103,26 +103,6 @@ def scale(
     )
     if GATEWAY in counts:
         _show_addresses(console, state, now.gateways)
-
-
-@commands.command()
-def restart(
-    services: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[SERVICE...]", help="A service or one replica; none: all but kafka, inference."),
-    ] = None,
-) -> None:
-    """Replace processes one by one, each when the one before is ready again: for a new version, or settings.
-
-    Exit code 1 if one does not come back: those after it are left alone.
-    """
-    from penstock.devstack.restarting import restart as replace
-
-    settings, state = here()
-    console = make_console()
-    replace(
-        state, services or [], lambda text: console.print(f"    {text}", markup=False), settings.ready_timeout
-    )
 
 
 @commands.command()
@@ -301,6 +281,11 @@ def replay(
         make_console(), cluster_here(), since_ms, until_ms, tenant=tenant, limit=limit, show=show
     )
     raise typer.Exit(0 if asyncio.run(work) else 1)
+
+
+for command in (upkeep.restart, upkeep.backup, upkeep.restore):
+    commands.command()(command)
+topics.commands.command()(growing.grow)
 
 
 def _show_addresses(console: Console, state: StateDir, gateways: Sequence[str]) -> None:

@@ -16,7 +16,6 @@ from contextlib import suppress
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import service_of
 from penstock.devstack.state import GIVE_UP_AFTER, ServiceStatus, StackStatus, StateDir, last_line
-from penstock.devstack.supervisor import GRACE_S
 from penstock.devstack.where import running_here
 
 _NEEDED_BY_ALL = ("kafka", "inference")
@@ -44,28 +43,23 @@ def chosen(status: StackStatus, names: Sequence[str]) -> list[ServiceStatus]:
 def restart(state: StateDir, names: Sequence[str], say: Callable[[str], None], timeout: float) -> None:
     """SIGTERM to each process in turn; the next one when its successor is ready. ``say`` is told each step.
 
-    DevstackError if no stack runs, a name is wrong, or one is not ready within ``timeout`` seconds: then the
-    processes after it were left alone.
+    One that drains for long is waited for. DevstackError if no stack runs, a name is wrong, or one is not
+    ready within ``timeout`` seconds: then the processes after it were left alone.
     """
     for one in chosen(running_here(state), names):
         began = time.monotonic()
-        _replace(state, one.name, say, began + timeout)
+        _replace(state, one.name, began + timeout)
         say(f"{one.name} is ready again ({time.monotonic() - began:.1f} s)")
 
 
-def _replace(state: StateDir, name: str, say: Callable[[str], None], deadline: float) -> None:
+def _replace(state: StateDir, name: str, deadline: float) -> None:
     before = _now(state, name)
-    _signal(before.pid, signal.SIGTERM)
-    patience = time.monotonic() + GRACE_S
+    _stop(before.pid)
     while True:
         now = _now(state, name)
         if now.pid not in (None, before.pid) and now.state == "ready":
             return
-        if now.pid is not None and now.pid == before.pid and time.monotonic() > patience:
-            say(f"{name} did not end within {GRACE_S:g} s: killed")
-            _signal(now.pid, signal.SIGKILL)
-            patience = deadline
-        _raise_if_late(state, now, deadline)
+        _raise_if_late(state, now, before.pid, deadline)
         time.sleep(_POLL_S)
 
 
@@ -76,20 +70,20 @@ def _now(state: StateDir, name: str) -> ServiceStatus:
     raise DevstackError(f"{name} is gone: somebody has scaled it away")
 
 
-def _raise_if_late(state: StateDir, now: ServiceStatus, deadline: float) -> None:
+def _raise_if_late(state: StateDir, now: ServiceStatus, old: int | None, deadline: float) -> None:
     crashing = now.state == "crashing" and now.restarts >= GIVE_UP_AFTER
     if not crashing and time.monotonic() < deadline:
         return
     log = state.log_file(now.name)
     waits = f" for {', '.join(now.waiting_for)}" if now.waiting_for else ""
+    what = "did not end" if now.pid and now.pid == old else f"did not come back, it is {now.state}{waits}"
     raise DevstackError(
-        f"{now.name} did not come back, it is {now.state}{waits}: {last_line(log)} (see {log});"
-        " what comes after it was left alone"
+        f"{now.name} {what}: {last_line(log)} (see {log}); what comes after it was left alone"
     )
 
 
-def _signal(pid: int | None, number: signal.Signals) -> None:
-    """To the process and what it has started; the supervisor gives each a group of its own."""
+def _stop(pid: int | None) -> None:
+    """SIGTERM to the process and what it has started; the supervisor gives each a group of its own."""
     if pid is not None:
         with suppress(ProcessLookupError):
-            os.killpg(pid, number)
+            os.killpg(pid, signal.SIGTERM)
