@@ -113,6 +113,10 @@ class Consumer(Protocol):
 class Producer(Protocol):
     """Writes records; safe to use from any task of one event loop."""
 
+    @property
+    def broken(self) -> bool:
+        """Whether it has given up a record, and may write none any more: another one is needed."""
+
     def send(
         self,
         topic: str,

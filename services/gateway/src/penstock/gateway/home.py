@@ -60,6 +60,7 @@ class Home:
         self._left_at: dict[int, float] = {}
         self._read: set[int] = set()
         self._arrived = asyncio.Condition()
+        self._closing: list[asyncio.Task[None]] = []
 
     @asynccontextmanager
     async def reading(self, partition: int) -> AsyncIterator[None]:
@@ -86,6 +87,7 @@ class Home:
         reader = await self._connect()
         while True:
             try:
+                await self._mend()
                 await self._choose(reader)
                 polled = await reader.poll(POLL_S)
             except BrokerError as error:
@@ -102,10 +104,8 @@ class Home:
         """Close what was opened."""
         for opened in (self._reader, self._producer):
             if opened is not None:
-                try:
-                    await opened.close()
-                except BrokerError as error:
-                    log.warning("closing_failed", reason=str(error))
+                await _close(opened)
+        await asyncio.gather(*self._closing)
 
     async def _connect(self) -> Reader:
         while True:
@@ -133,6 +133,18 @@ class Home:
         self._readiness.ready("topics")
         log.info("connected_to_the_log", topic=CHAT_RESPONSES.name, partition=self._partition)
         return reader
+
+    async def _mend(self) -> None:
+        """Open another producer in place of a broken one. Raises BrokerError."""
+        broken = self._producer
+        if broken is None or not broken.broken:
+            return
+        self._producer = await self._source.open_producer()
+        self._exchange.producer = self._producer
+        log.warning("producer_replaced")
+        # What it still holds was told as not written, or will be: closing may take seconds.
+        self._closing.append(asyncio.create_task(_close(broken)))
+        self._closing = [closing for closing in self._closing if not closing.done()]
 
     async def _choose(self, reader: Reader) -> None:
         """Read what is needed, from now on, and no more what nobody has needed for a while."""
@@ -170,3 +182,10 @@ class Home:
             log.error(
                 "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value
             )
+
+
+async def _close(opened: Reader | Producer) -> None:
+    try:
+        await opened.close()
+    except BrokerError as error:
+        log.warning("closing_failed", reason=str(error))

@@ -242,6 +242,8 @@ class MemoryReader:
 class MemoryProducer:
     """Port: Producer. A record stands in the log at once and is acknowledged soon after."""
 
+    broken = False
+
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker
 

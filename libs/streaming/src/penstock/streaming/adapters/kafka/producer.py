@@ -36,6 +36,7 @@ class KafkaRecordProducer:
         self._loop = loop
         self._clock = clock
         self._pending_bytes = 0
+        self._broken = False
         self._room = asyncio.Event()
         self._room.set()
         self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
@@ -45,6 +46,13 @@ class KafkaRecordProducer:
         self._told.enter_context(
             watched({metrics.SENT: self._tell, metrics.PENDING: lambda: [(self._pending_bytes, {})]})
         )
+
+    @property
+    def broken(self) -> bool:
+        # kafka-python 3.0.12: a batch that was sent and then given up (`delivery_timeout_ms`) costs it its
+        # producer id, and it asks for no other, since its state stays READY: from then on nothing is
+        # written, and there is no error. Other failures leave it in a state in which each send fails.
+        return self._broken
 
     def send(
         self,
@@ -62,6 +70,7 @@ class KafkaRecordProducer:
             handle = self._client.send(topic, key=key, value=value, headers=headers, partition=partition)
         except errors.KafkaError as error:
             self._failed[topic, type(error).__name__] += 1
+            self._broken |= type(error) is errors.KafkaError  # "a previous request has failed"
             done.set_exception(as_broker_error(error))
             return done
         self._sent[topic] += 1
@@ -77,6 +86,7 @@ class KafkaRecordProducer:
         self._acknowledge(done, size, Written(written.offset, written.partition))
 
     def _lost(self, done: asyncio.Future[int], size: int, topic: str, error: BaseException) -> None:
+        self._broken = True
         self._sent[topic] -= 1
         self._failed[topic, type(error).__name__] += 1
         self._acknowledge(done, size, error)
