@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -172,10 +173,11 @@ class TextModelSource:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".converting-") as place:
             work = Path(place) / "model"
             work.mkdir()
-            link = work / "model.gguf"
-            link.symlink_to(self.path.resolve())
-            model = self._load(link, {"enable_save_ov_model": True})
-            link.unlink()
+            # OpenVINO opens a GGUF file for writing, too, and an installed one may not be ours to write.
+            copy = work / "model.gguf"
+            shutil.copyfile(self.path, copy)
+            model = self._load(copy, {"enable_save_ov_model": True})
+            copy.unlink()
             if not target.exists():
                 work.rename(target)
         return model
