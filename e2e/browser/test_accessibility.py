@@ -56,6 +56,7 @@ def test_the_keyboard_alone_signs_in_asks_and_opens_the_request(opened: Open) ->
     expect(page.get_by_role("heading", name=request_id)).to_be_visible()
     rows = page.locator(".span-row")
     expect(rows.nth(10)).to_be_attached()
+    expect(rows.first).to_contain_text("POST /v1/chat/completions")  # which comes last: all others are in it
     tab_to(page, ".span-row")
     page.keyboard.press("ArrowDown")
     expect(rows.nth(1)).to_be_focused()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { excerpt, locate, placeOf, stitch, unitsTo } from "../../src/penstock/gateway/console/js/passages.js";
+import { excerpt, flowing, locate, placeOf, stitch, unitsTo } from "../../src/penstock/gateway/console/js/passages.js";
 
 const TEXT = Array.from(
   { length: 60 },
@@ -56,4 +56,13 @@ test("an excerpt holds its passage, and is cut between lines", () => {
 test("a place in words", () => {
   assert.equal(placeOf({ page: 3, headings: ["A", "B"] }), "page 3, A › B");
   assert.equal(placeOf({ page: null, headings: [] }), "");
+});
+
+test("prose flows, and no place in it moves", () => {
+  const long = "A penstock is the closed pipe that carries water from a dam, and the word";
+  const prose = `# Heading\n${long}\nis also used.\n\n${long}\n- an item\n`;
+  const shown = flowing(prose, "notes.MD");
+  assert.equal(shown, `# Heading\n${long} is also used.\n\n${long}\n- an item\n`);
+  assert.equal(shown.length, prose.length);
+  assert.equal(flowing(prose, "notes.py"), prose);
 });

@@ -4,7 +4,7 @@ import { ApiError, call, told } from "./api.js";
 import { panel } from "./dialog.js";
 import { fill, h } from "./dom.js";
 import { count } from "./format.js";
-import { excerpt, locate, placeOf, stitch } from "./passages.js";
+import { excerpt, flowing, locate, placeOf, stitch } from "./passages.js";
 
 /** Characters shown before and after a passage; a document may have millions. */
 const AROUND = 15_000;
@@ -53,13 +53,14 @@ async function chunksOf(fileId, stores) {
 
 /**
  * @param {HTMLElement} body
- * @param {string} text
+ * @param {string} whole its text
  * @param {Passage} passage
  */
-function show(body, text, passage) {
-  const place = locate(text, passage.quote, passage.start);
+function show(body, whole, passage) {
+  const place = locate(whole, passage.quote, passage.start);
   if (!place)
     return missing(body, passage, "The document has changed since. These are the words that were cited:");
+  const text = flowing(whole, passage.name);
   const mark = h("mark", { tabindex: -1 }, text.slice(...place));
   let [from, to] = excerpt(text, place, AROUND);
   const before = h("span", text.slice(from, place[0]));

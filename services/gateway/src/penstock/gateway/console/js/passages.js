@@ -76,6 +76,20 @@ export function excerpt(text, [from, to], around) {
   return [line > 0 && line <= from ? line : begin, last >= to ? last : end];
 }
 
+const PROSE = /\.(md|markdown|txt|pdf|docx?|html?)$/i;
+/** A line that was broken because it was long, before one that goes on with words. */
+const BROKEN = /(?<=[^\n]{50})\n(?=\p{L})/gu;
+
+/**
+ * Prose whose lines were broken to some width, flowing; of anything else the text as it is. No place in it moves.
+ *
+ * @param {string} text
+ * @param {string} name of the file
+ */
+export function flowing(text, name) {
+  return PROSE.test(name) ? text.replace(BROKEN, " ") : text;
+}
+
 /**
  * Where a passage stands, in words: page, or headings.
  *
