@@ -75,12 +75,15 @@ def read_settings(kind: type[SettingsT]) -> SettingsT:
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a worker's coroutine to its end; exits with code 1 when the broker failed it."""
+    failed = False
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(main)
     except* BrokerError as failures:
         log.error("broker_failed", errors=[str(error) for error in failures.exceptions])
-        raise SystemExit(1) from None
+        failed = True
+    if failed:  # not from within `except*`, which makes a group of it, and Python a traceback of that
+        raise SystemExit(1)
 
 
 async def serve(
