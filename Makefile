@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ test-parts:
 	@$(BIN)/pytest --numprocesses 2 libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations
+	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations --ignore e2e/compose
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -105,6 +105,19 @@ test-operations: ## Upgrade, back up, restore and grow real stacks, and break th
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/operations
 	@$(BIN)/python -m e2e.operations.drill
+
+images: ## Build every service's image (needs Docker)
+	@$(PYTHON) infra/images/build.py
+
+compose-up: ## Start the stack in containers (OFFLINE=1: without a registry of images)
+	@compose/stack.sh up
+
+compose-test: ## Ask and kill everything in the compose stack, some 20 minutes
+	@$(MAKE) --no-print-directory setup
+	@$(BIN)/pytest e2e/compose
+
+compose-down: ## Remove it: containers, networks, volumes (KEEP=1: not the volumes)
+	@compose/stack.sh down
 
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared

@@ -60,7 +60,7 @@ class Settings(DatabaseSettings, KafkaSettings):
     instance: str = "gateway-0"
     """Name of this replica; it decides the home partition."""
     first_key_file: Path | None = None
-    """File with the first API key, an operator's, which is only read; unset: one is made in the state folder."""
+    """File with the first API key, an operator's, which is only read; unset: one is made in the state."""
     models: Names = Field(default_factory=list)
     """Names of the models on offer; unset: the backends are asked."""
     backends: Backends = parse_backends(LOCAL)

@@ -57,7 +57,7 @@ class GivenKey:
             raise UnusableKey(f"{self.path} cannot be read: {error.strerror}") from error
         return _checked(self.path, key, "PENSTOCK_FIRST_KEY_FILE names it")
 
-    def keep(self, key: str) -> str:
+    def keep(self, key: str) -> str:  # noqa: ARG002  the port's
         raise UnusableKey(f"{self.path} is not written to")
 
 
