@@ -104,7 +104,7 @@ async def test_an_answer_that_never_comes(start_stand: Any, kit: Any, stream: bo
 
 
 async def test_an_answer_that_stops_halfway(start_stand: Any, kit: Any) -> None:
-    stand = await start_stand(request_timeout_s=0.3, request_grace_s=0.05)
+    stand = await start_stand(request_timeout_s=2, request_grace_s=0.05)
     asking = asyncio.create_task(stand.ask(kit.body(stream=True)))
     cause = (await stand.question()).envelope
     await stand.say(cause, AnswerStarted(model=kit.model), AnswerText(start=0, text="half"))
