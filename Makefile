@@ -34,10 +34,10 @@ test: ## Set up, check, and run all tests
 	@echo "==> Tests"
 	@$(MAKE) --no-print-directory --jobs=2 test-parts test-whole
 
-# Side by side, since both wait more than they compute: the parts two at a time, and the stack as a whole.
+# Side by side, since both wait more than they compute: the parts three at a time, and the stack as a whole.
 .PHONY: test-parts test-whole
 test-parts:
-	@$(BIN)/pytest --numprocesses 2 --ignore infra/helm libs services contracts infra
+	@$(BIN)/pytest --numprocesses 3 --ignore infra/helm libs services contracts infra
 
 test-whole:
 	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations --ignore e2e/compose

@@ -67,7 +67,8 @@ async def capture_prompts(
     """Ask the `different` questions through Penstock, and return how generation puts number n to a model.
 
     The prompts are read from chat.retrieved, so a server asked directly gets the same ones, passages
-    included. BenchError if they have no passages where `passages` are expected, or have some where none are.
+    included. BenchError if most have no passages where `passages` are expected (the stub's embeddings find
+    nothing for some questions), or any have some where none are.
     """
     partitions = [Partition(CHAT_RETRIEVED.name, number) for number in range(CHAT_RETRIEVED.partitions)]
     reader = await open_reader(bootstrap, partitions, "end")
@@ -79,8 +80,9 @@ async def capture_prompts(
         raise BenchError("Not all questions were found in chat.retrieved") from error
     finally:
         await reader.close()
-    if any(bool(event.passages) is not passages for event in asked):
-        raise BenchError(f"Questions should have {'' if passages else 'no '}passages")
+    found = sum(bool(event.passages) for event in asked)
+    if 2 * found < len(asked) if passages else found:
+        raise BenchError(f"Questions should have {'' if passages else 'no '}passages; {found} have some")
     prompts = {nth: prompt for event in asked for nth, prompt in [_numbered(render(event), different)]}
     if len(prompts) != different:
         raise BenchError("The prompts in chat.retrieved are not those of the questions asked")
