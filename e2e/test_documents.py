@@ -224,8 +224,16 @@ def _ingest_amid_kills(stack: Stack, folder: Path, store: str) -> int:
                 time.sleep(2)
         said = running.communicate()[0]
         if killed >= len(VICTIMS) and "documents indexed" in said:
+            _until_ready(stack)  # the last one killed may be Kafka
             return killed
     raise AssertionError(said)
+
+
+def _until_ready(stack: Stack) -> None:
+    deadline = time.monotonic() + 120
+    while not stack.status.ready:
+        assert time.monotonic() < deadline, stack.status
+        time.sleep(0.2)
 
 
 def _states(stack: Stack, store: str) -> dict[str, str]:

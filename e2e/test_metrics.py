@@ -17,6 +17,7 @@ from e2e.stack import ROOT, Stack
 from infra.grafana.source import DASHBOARDS
 from infra.promql import metrics_in
 from penstock.devstack.state import ServiceStatus
+from penstock.messages.search import DEFAULT_STORE
 from penstock.telemetry.metrics import METRICS, told_by
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -48,8 +49,7 @@ def asked(indexed: Stack) -> tuple[Stack, str]:
     body = {"model": indexed.model, "messages": question, "max_tokens": 16, "stream": True}
     answer = httpx2.post(chat, json=body, headers=headers, timeout=120, trust_env=False)
     assert answer.status_code == 200
-    [store] = indexed.openai().vector_stores.list().data
-    assert indexed.openai().vector_stores.search(store.id, query="penstock").data
+    assert indexed.openai().vector_stores.search(DEFAULT_STORE, query="penstock").data
     refused = httpx2.post(
         chat, json={**body, "model": "no such"}, headers=headers, timeout=60, trust_env=False
     )
