@@ -4,7 +4,8 @@
 #   compose/stack.sh down        stop it, and remove its containers, networks and volumes (KEEP=1: not the volumes)
 #   compose/stack.sh ps|logs|…   any other command of compose
 # BUILD=0: `up` takes the images as they are. OFFLINE=1: with stand-ins for the images of others, where no registry of
-# images can be reached. With PENSTOCK_REGISTRY set (environment or compose/.env) ours are pulled from there, not built.
+# images can be reached. PENSTOCK_COMPOSE_FILES: more files of compose, with colons between; WAIT: seconds that `up` waits
+# (300). With PENSTOCK_REGISTRY set (environment or compose/.env) ours are pulled from there, not built.
 set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 root=$(dirname -- "$here")
@@ -12,7 +13,7 @@ docker=${DOCKER:-docker}
 own=$root/.cache/bin/docker-compose
 environment=${PENSTOCK_ENV_FILE:-$here/.env}
 
-[ "$#" -gt 0 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
+[ "$#" -gt 0 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
 command -v "$docker" >/dev/null || { echo "There is no Docker here: install it, or name another command in DOCKER" >&2; exit 2; }
 "$docker" info >/dev/null 2>&1 || { echo "No Docker engine answers: start one (\`$docker info\` says why)" >&2; exit 2; }
 
@@ -36,7 +37,6 @@ export PENSTOCK_SECRETS="$secrets"
 files="-f $here/compose.yaml"
 OFFLINE=${OFFLINE:-0}
 [ "$OFFLINE" = 0 ] || files="$files -f $here/offline/compose.offline.yaml"
-# More files, with colons between, come last.
 for file in $(printf '%s' "${PENSTOCK_COMPOSE_FILES:-}" | tr ':' ' '); do
     files="$files -f $file"
 done

@@ -34,11 +34,12 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     assert REDIS, "Redis is not installed: apt-get install redis-server"
     redis = tmp_path_factory.mktemp("redis")
     with running_postgres(tmp_path_factory.mktemp("postgres")) as server, running_redis(redis) as queue:
-        yield given | {
+        made = {
             "PENSTOCK_ACCOUNTS_DB": new_database(server),
             "PENSTOCK_DOCUMENTS_DB": new_database(server),
             "PENSTOCK_CELERY_BROKER": queue,
         }
+        yield made | given
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """An answer arrives whole, whatever happens in the middle of it."""
 
+import pytest
 from playwright.sync_api import expect
 
 from e2e.browser.conftest import Open
@@ -49,21 +50,15 @@ def test_a_reload_in_mid_answer_loses_nothing(console: Console, opened: Open) ->
     expect(console.page.locator(".turn")).to_have_count(1)
 
 
-def test_generation_killed_in_mid_answer_loses_nothing(console: Console, opened: Open) -> None:
+@pytest.mark.parametrize("service", ["generation", "inference"])
+def test_whichever_is_killed_in_mid_answer_nothing_is_lost(
+    console: Console, opened: Open, service: str
+) -> None:
     turn = console.ask(LONG)
     turn.begin()
     with frozen(console.stack, "inference"):
         in_the_middle(turn)
-        kill(console.stack, "generation")
-    is_whole(opened, turn)
-
-
-def test_the_backend_killed_in_mid_answer_loses_nothing(console: Console, opened: Open) -> None:
-    turn = console.ask(LONG)
-    turn.begin()
-    with frozen(console.stack, "inference"):
-        in_the_middle(turn)
-        kill(console.stack, "inference")
+        kill(console.stack, service)
     is_whole(opened, turn)
 
 

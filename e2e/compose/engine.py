@@ -131,12 +131,16 @@ class Compose:
         docker("run", "--rm", *privileges, image, "-c", f"kill -9 {pid}")
 
     @property
-    def key(self) -> str:
-        """The API key."""
-        folder = Path(
+    def secrets(self) -> Path:
+        """The folder of passwords and keys."""
+        return Path(
             self.env.get("PENSTOCK_SECRETS") or os.environ.get("PENSTOCK_SECRETS") or COMPOSE / "secrets"
         )
-        return (folder / "api-key").read_text().strip()
+
+    @property
+    def key(self) -> str:
+        """The API key."""
+        return (self.secrets / "api-key").read_text().strip()
 
     @property
     def url(self) -> str:

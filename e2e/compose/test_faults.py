@@ -5,7 +5,6 @@ The clients and their answers, known beforehand, are those of e2e/faults; what i
 
 import asyncio
 import time
-from dataclasses import dataclass
 from random import Random
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from e2e.compose.engine import Compose, docker, eventually
 from e2e.faults.asks import MIXED, Kind, Load
 from e2e.faults.client import Door
+from e2e.faults.invariants import wrong_bytes
 from e2e.faults.load import Clients
 from e2e.faults.seen import Seen
 
@@ -23,20 +23,12 @@ PARTS = ("kafka", "postgres", "redis")
 BESIDE = ("worker", "observer", "ingestion", "inference", "stub")
 
 
-@dataclass
-class Round:
-    """What the clients saw while something was done to the stack."""
-
-    seen: list[Seen]
-    asked: int
-
-
 def _door(stack: Compose) -> Door:
     url = stack.url  # not asked for again: a container that is being started again has no ports
     return Door(lambda: [url], stack.key, stack.openai().models.list().data[0].id, DEADLINE_S)
 
 
-async def _under_load(stack: Compose, name: str, fault: str) -> Round:
+async def _under_load(stack: Compose, name: str, fault: str) -> list[Seen]:
     """Let clients ask, crash the service of that name, wait until it is back, and let them ask on."""
     clients = Clients(_door(stack), Load(streams=8, shares=MIXED), name, Random(name))  # noqa: S311  drawn again
     stop = asyncio.Event()
@@ -55,36 +47,23 @@ async def _under_load(stack: Compose, name: str, fault: str) -> Round:
     finally:
         stop.set()
         await load
-    return Round(clients.seen, clients.asked)
+    return clients.seen
 
 
 def _wrong(one: Seen) -> list[str]:
     """What is wrong with what one client saw."""
-    whole, found, read = one.ask.expected(), [], 0
-    for piece in one.pieces:
-        read += len(piece.text)
-        if piece.event not in (None, read):
-            found.append(f"after {read} characters an event says {piece.event}")
+    found = [violation.found for violation in wrong_bytes(one, known_texts=True)]
     if one.other_ids:
         found.append(f"one question became {1 + len(one.other_ids)} requests")
-    if not whole.text.startswith(one.text):
-        found.append(f"not the text that was written: {one.text[-60:]!r}")
-    end = one.end
-    if end is None or end.state in ("lost", "refused", "failed"):
-        found.append(f"ended {end}; {one.troubles[-3:]}")
-    elif end.state == "completed" and one.text != whole.text:
-        found.append(f"completed with {len(one.text)} of {len(whole.text)} characters")
-    elif end.state == "completed" and end.finish_reason != whole.finish_reason:
-        found.append(f"finish_reason {end.finish_reason}, not {whole.finish_reason}")
+    if one.end is None or one.end.state in ("lost", "refused", "failed"):
+        found.append(f"ended {one.end}; {one.troubles[-3:]}")
     return [f"{one.ask.key} ({one.ask.kind.value}): {problem}" for problem in found]
 
 
+@pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize("service", [*LINE, *PARTS, *BESIDE])
-def test_whatever_is_killed_every_client_gets_its_one_answer(
-    stack: Compose, with_stub: Compose, service: str
-) -> None:
-    assert stack.project == with_stub.project
-    seen = asyncio.run(_under_load(with_stub, f"{service}-{time.time_ns()}", service)).seen
+def test_whatever_is_killed_every_client_gets_its_one_answer(with_stub: Compose, service: str) -> None:
+    seen = asyncio.run(_under_load(with_stub, f"{service}-{time.time_ns()}", service))
     problems = [problem for one in seen for problem in _wrong(one)]
     assert not problems, "\n".join(problems[:10])
     completed = [one for one in seen if one.end is not None and one.end.state == "completed"]
@@ -94,9 +73,9 @@ def test_whatever_is_killed_every_client_gets_its_one_answer(
         assert sum(one.resumed for one in seen) > 0
 
 
-def test_an_answer_goes_on_when_generation_is_stopped_and_started(stack: Compose, with_stub: Compose) -> None:
+@pytest.mark.usefixtures("stack")
+def test_an_answer_goes_on_when_generation_is_stopped_and_started(with_stub: Compose) -> None:
     """`docker stop` is SIGTERM: it hands over what it writes and ends by itself, well within its grace."""
-    assert stack.project == with_stub.project
     name = f"stopped-{time.time_ns()}"
 
     async def stopped_under_load() -> list[Seen]:
@@ -121,10 +100,21 @@ def test_an_answer_goes_on_when_generation_is_stopped_and_started(stack: Compose
 
 
 @pytest.mark.parametrize(
-    "service", ["tokenization", "retrieval", "postprocessing", "ingestion", "worker", "observer", "inference"]
+    "service",
+    [
+        "gateway",
+        "tokenization",
+        "retrieval",
+        "generation",
+        "postprocessing",
+        "ingestion",
+        "worker",
+        "observer",
+        "inference",
+    ],
 )
-def test_it_ends_by_itself_when_it_is_told_to(stack: Compose, with_stub: Compose, service: str) -> None:
-    assert stack.project == with_stub.project
+@pytest.mark.usefixtures("stack")
+def test_it_ends_by_itself_when_it_is_told_to(with_stub: Compose, service: str) -> None:
     container = with_stub.container(service)
     docker("stop", container)
     assert with_stub.inspect(service)["State"]["ExitCode"] == 0

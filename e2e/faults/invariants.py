@@ -75,7 +75,7 @@ def check_clients(seen: Iterable[Seen], log: Logbook, *, known_texts: bool = Tru
     usage = log.usage()
     for one in seen:
         yield from _ending(one, visible.get(one.request_id), questions.get(one.request_id))
-        yield from _bytes(one, known_texts=known_texts)
+        yield from wrong_bytes(one, known_texts=known_texts)
         if one.request_id:
             yield from _against_the_log(
                 one, visible.get(one.request_id, LoggedAnswer()), generated.get(one.request_id)
@@ -113,7 +113,8 @@ def _state(terminal: Event) -> str:
     return names.get(type(terminal), "unknown")
 
 
-def _bytes(one: Seen, *, known_texts: bool) -> Iterator[Violation]:
+def wrong_bytes(one: Seen, *, known_texts: bool) -> Iterator[Violation]:
+    """Yield what is wrong with the text that one client got, and with its events' places in it."""
     key, read = one.ask.key, 0
     for piece in one.pieces:
         read += len(piece.text)

@@ -2,12 +2,8 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
-
-# As `python -m e2e…` finds it, from the root.
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 
 @pytest.fixture

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from libs.database.tests.servers import IN_CONTAINERS, new_database, running_postgres
-
-
-def program(name: str) -> str | None:
-    """Return the path of one of PostgreSQL's programs, where the machine has it."""
-    folders = [str(folder) for folder in Path("/usr/lib/postgresql").glob("*/bin")]
-    return shutil.which(name, path=os.pathsep.join([*sorted(folders, reverse=True), os.environ["PATH"]]))
-
+from libs.database.tests.servers import (
+    IN_CONTAINERS,
+    SERVERS_USER,
+    new_database,
+    program,
+    running_postgres,
+)
 
 CAN_BE_STOPPED = program("pg_ctl") is not None and not IN_CONTAINERS
 """Whether there can be a server that is stopped and started again."""
@@ -48,10 +44,9 @@ class Server:
     def _ctl(self, *words: str) -> None:
         control = program("pg_ctl")
         assert control is not None
-        user = "postgres" if os.geteuid() == 0 else getpass.getuser()
         quiet = subprocess.DEVNULL
         command = [control, "-D", str(self.data), *words]
-        subprocess.run(command, check=True, user=user, cwd=self.data, stdout=quiet, stderr=quiet)  # noqa: S603  # ours
+        subprocess.run(command, check=True, user=SERVERS_USER, cwd=self.data, stdout=quiet, stderr=quiet)  # noqa: S603  # ours
 
 
 @contextmanager

@@ -52,6 +52,8 @@ def old_ref() -> str:
     """
     wanted = os.environ.get("PENSTOCK_UPGRADE_FROM") or _newest_tag() or BEFORE_TAGS
     found = _git("rev-parse", "--verify", "--quiet", f"{wanted}^{{commit}}")
+    if not found and os.environ.get("PENSTOCK_UPGRADE_FROM"):
+        raise ValueError(f"PENSTOCK_UPGRADE_FROM: this checkout has no commit {wanted}")
     if not found:
         raise NoRelease(f"this checkout has no commit {wanted}: set PENSTOCK_UPGRADE_FROM")
     return found
@@ -71,10 +73,15 @@ def _git(*words: str) -> str:
 
 
 def check_out(ref: str, folder: Path) -> Path:
-    """Clone this repository at a commit into `folder`, and set it up there by its own `make setup`."""
+    """Clone this repository at a commit into `folder`, and set it up there by its own `make setup`.
+
+    Raises RuntimeError if that cannot be done.
+    """
     # A clone whose objects stay where they are: nothing is copied but the files.
     _git("clone", "--quiet", "--shared", "--no-checkout", str(ROOT), str(folder))
     _git("-C", str(folder), "checkout", "--quiet", ref)
+    if not (folder / "Makefile").exists():
+        raise RuntimeError(f"{ref[:12]} could not be cloned into {folder}")
     clean = {name: value for name, value in os.environ.items() if name not in ("VIRTUAL_ENV", "MAKEFLAGS")}
     base = Path(sys.base_prefix) / "bin" / "python3"
     done = subprocess.run(  # noqa: S603  # our words
@@ -86,7 +93,7 @@ def check_out(ref: str, folder: Path) -> Path:
         check=False,
     )
     if done.returncode:
-        raise NoRelease(f"make setup of {ref[:12]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
+        raise RuntimeError(f"make setup of {ref[:12]} failed: {(done.stderr or done.stdout).strip()[-300:]}")
     return folder
 
 

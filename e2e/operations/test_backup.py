@@ -11,11 +11,10 @@ import pytest
 
 from e2e.faults.stand import Setup, StandError
 from e2e.operations.api import Api, said
-from e2e.operations.postgres import program
 from e2e.operations.stands import OperatedStand
 from e2e.stack import ROOT
 from e2e.stub.scripted import Script, expected
-from libs.database.tests.servers import POSTGRES, new_database, running_postgres
+from libs.database.tests.servers import POSTGRES, new_database, program, running_postgres
 
 REPLICAS = {"retrieval": 2}
 LONG = Script("open-at-the-end", 200)

@@ -84,8 +84,8 @@ def test_every_block_of_our_lock_has_hashes() -> None:
 
 
 def test_own_packages_are_told_from_those_of_others() -> None:
-    lines = ["-e file:///work/libs/messages", "six==1.0"]
-    assert list(pick.own(lines)) == ["/work/libs/messages"]
+    lines = ["-e file:///workspace/libs/messages", "six==1.0"]
+    assert list(pick.own(lines)) == ["/workspace/libs/messages"]
 
 
 def test_slim_takes_tests_and_headers_and_keeps_what_is_imported(tmp_path: Path) -> None:

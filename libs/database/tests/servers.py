@@ -29,6 +29,13 @@ _INITDB = [shutil.which("initdb"), *sorted(map(str, Path("/usr/lib/postgresql").
 _PROGRAMS = next((Path(found).resolve().parent for found in _INITDB if found), None)
 POSTGRES = IN_CONTAINERS or _PROGRAMS is not None
 """Whether there can be a PostgreSQL."""
+SERVERS_USER = "postgres" if os.geteuid() == 0 else getpass.getuser()
+"""Whom the local one runs as: never root."""
+
+
+def program(name: str) -> str | None:
+    """Return the path of one of PostgreSQL's programs, of the version that runs here, or None."""
+    return shutil.which(name, path=f"{_PROGRAMS or ''}{os.pathsep}{os.environ['PATH']}")
 
 
 @contextmanager
@@ -39,7 +46,7 @@ def running_postgres(folder: Path) -> Iterator[str]:
             yield url
         return
     assert _PROGRAMS is not None
-    user = "postgres" if os.geteuid() == 0 else getpass.getuser()  # it does not run as root
+    user = SERVERS_USER
     owner = pwd.getpwnam(user)
     for path in (folder, *folder.parents):
         if path.stat().st_uid == os.geteuid() and path != Path("/") and path != Path("/tmp"):  # noqa: S108
@@ -55,13 +62,13 @@ def running_postgres(folder: Path) -> Iterator[str]:
     command = [str(_PROGRAMS / "postgres"), "-D", str(data), "-p", str(port)]
     command += [word for setting in settings for word in ("-c", setting)]
     with _running(command, port, data, user):
-        _until_it_accepts(_PROGRAMS, port)
+        _until_it_accepts(port)
         yield f"postgresql+asyncpg://{user}@127.0.0.1:{port}"
 
 
-def _until_it_accepts(programs: Path, port: int) -> None:
+def _until_it_accepts(port: int) -> None:
     """A server that listens may still be starting up."""
-    pg_isready = shutil.which("pg_isready", path=f"{programs}{os.pathsep}{os.environ['PATH']}")
+    pg_isready = program("pg_isready")
     assert pg_isready is not None
     asked = [pg_isready, "-q", "-h", "127.0.0.1", "-p", str(port)]
     deadline = time.monotonic() + 60

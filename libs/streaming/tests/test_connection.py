@@ -12,7 +12,7 @@ from penstock.streaming.adapters.kafka import open_reader
 from penstock.streaming.adapters.kafka.knock import knock
 from penstock.streaming.connection import KafkaConnection, KafkaSettings
 from penstock.streaming.ports import BrokerError, Refused
-from penstock.streaming.worker import read_settings
+from penstock.streaming.settings import read_settings
 
 SECRET = "kept-to-itself"  # noqa: S105 made up
 

@@ -1,10 +1,14 @@
 """Topics get more partitions, never fewer; those of documents none. Open requests: e2e/operations."""
 
+import time
+
 import pytest
+from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from penstock.messages.chat import AnswerCompared
-from penstock.messages.topics import Topic
-from penstock.streaming.admin import ensure_topics
+from penstock.messages.topics import CHAT_REQUESTS, Topic
+from penstock.streaming.adapters import kafka
+from penstock.streaming.admin import ensure_topics, open_admin
 from penstock.streaming.growing import Growth, grow
 from penstock.streaming.inspection import inspecting
 from penstock.streaming.ports import BrokerError
@@ -14,13 +18,39 @@ def topic(name: str, partitions: int) -> Topic:
     return Topic(name, partitions, (AnswerCompared,))
 
 
+def counts(bootstrap: str, *names: str) -> list[int]:
+    with inspecting(bootstrap, 10) as broker:
+        return [len(broker.topics()[name]) for name in names]
+
+
 async def test_a_topic_gets_the_rest_of_its_partitions(kafka_broker: str) -> None:
     await ensure_topics(kafka_broker, [topic("growing.a", 2), topic("growing.b", 3)])
     wanted = [topic("growing.a", 5), topic("growing.b", 3), topic("growing.missing", 3)]
     assert grow(kafka_broker, wanted) == [Growth("growing.a", 2, 5)]
-    with inspecting(kafka_broker, 10) as broker:
-        assert [len(broker.topics()[f"growing.{name}"]) for name in ("a", "b", "a.dlq")] == [5, 3, 1]
+    deadline = time.monotonic() + 10
+    while counts(kafka_broker, "growing.a", "growing.b", "growing.a.dlq") != [5, 3, 1]:
+        assert time.monotonic() < deadline  # a broker tells of what it has done a moment later
     assert grow(kafka_broker, wanted) == []
+
+
+async def test_what_a_stranger_has_read_is_not_done(kafka_broker: str) -> None:
+    """An open request of ours is open, however far another group has come in its topic."""
+    asked = [topic(CHAT_REQUESTS.name, 2)]
+    await ensure_topics(kafka_broker, asked)
+    producer = await kafka.open_producer(kafka_broker)
+    written = await producer.send(CHAT_REQUESTS.name, b"k", b"v", [], 0)
+    await producer.close()
+    place, read = TopicPartition(CHAT_REQUESTS.name, 0), OffsetAndMetadata(int(written) + 1, "", -1)
+    committed, deadline = False, time.monotonic() + 20
+    while not committed:
+        try:  # a new broker has no coordinator of groups at first
+            with open_admin(kafka_broker) as admin:
+                admin.alter_group_offsets("stranger", {place: read})
+            committed = True
+        except BrokerError:
+            assert time.monotonic() < deadline
+    with pytest.raises(BrokerError, match=r"requests are open \(1 records of chat\.requests\)"):
+        grow(kafka_broker, [topic(CHAT_REQUESTS.name, 4)])
 
 
 async def test_what_cannot_be_changes_nothing(kafka_broker: str) -> None:
@@ -31,7 +61,6 @@ async def test_what_cannot_be_changes_nothing(kafka_broker: str) -> None:
         grow(kafka_broker, [topic("growing.d", 4), topic("growing.c", 2)])
     with pytest.raises(BrokerError, match=r"documents\.e must keep its 2 partitions"):
         grow(kafka_broker, [topic("growing.d", 4), topic("documents.e", 4)])
-    with inspecting(kafka_broker, 10) as broker:
-        assert len(broker.topics()["growing.d"]) == 2
+    assert counts(kafka_broker, "growing.d") == [2]
     with pytest.raises(BrokerError):
         grow("127.0.0.1:1")

@@ -42,5 +42,5 @@ def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
 def test_what_is_no_key_is_told(tmp_path: Path, text: str) -> None:
     file = tmp_path / "api-key"
     file.write_text(text)
-    with pytest.raises(UnusableKey, match=r"holds no API key\. PENSTOCK_FIRST_KEY_FILE names it"):
+    with pytest.raises(UnusableKey, match=r"no API key\. Put one into it, or unset PENSTOCK_FIRST_KEY_FILE"):
         GivenKey(file).read()

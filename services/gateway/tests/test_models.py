@@ -115,3 +115,15 @@ def test_a_backend_of_another_form_is_refused(
         main()
     assert ended.value.code == 2
     assert "PENSTOCK_BACKENDS is not usable" in capsys.readouterr().err
+
+
+def test_a_way_to_kafka_that_lacks_a_user_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from penstock.gateway.main import main
+
+    monkeypatch.setenv("PENSTOCK_KAFKA_PROTOCOL", "SASL_SSL")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "PENSTOCK_KAFKA_PROTOCOL=SASL_SSL needs PENSTOCK_KAFKA_USER\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.generation.settings import Settings
-from penstock.streaming.worker import read_settings
+from penstock.streaming.settings import read_settings
 
 
 def test_without_a_setting_the_local_model_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ class Scene:
 
     def __init__(self, records: Records, blobs: ObjectBlobs, folder: Path) -> None:
         self.broker = MemoryBroker(now_ms=unix_ms)
-        connection: Any = SimpleNamespace(producer=self.broker.producer(), broken=lambda: None)
+        connection: Any = SimpleNamespace(producer=self.broker.producer())
         self.publisher = LogPublisher(connection, unix_ms, "worker-3")
         self.means = Means()
         tools = Tools(self.means, self.means, self.means, self.publisher)

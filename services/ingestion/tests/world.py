@@ -55,7 +55,7 @@ class World:
         self.clock = clock
         self.broker = MemoryBroker(now_ms=clock)
         self.workers: list[Working] = []
-        connection: Any = SimpleNamespace(producer=self.broker.producer(), broken=lambda: None)
+        connection: Any = SimpleNamespace(producer=self.broker.producer())
         self._publisher = LogPublisher(connection, clock)
         self._relay = Relay(records.outbox, self._publisher)
         self._sweeper = Sweeper(records.leftovers, self._publisher)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from penstock.streaming.worker import read_settings
+from penstock.streaming.settings import read_settings
 from penstock.tokenization.settings import Settings
 
 

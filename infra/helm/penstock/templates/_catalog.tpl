@@ -11,7 +11,8 @@ What there is, and what each part needs: the one place to add a service. Keys of
   env        name: value            secrets: name: {secret, key}
   calls      components that it asks   outside: what it asks beside them (networkPolicy.outside)
   scale      what it is scaled by, with KEDA: kafka {group, topic}, prometheus {query, target}
-  gpus, sharedMemory, spread
+  single     never two at once, not even while one replaces the other
+  gpus, sharedMemory
 */}}
 {{- define "penstock.catalog" -}}
 {{- $name := include "penstock.fullname" . -}}
@@ -157,6 +158,7 @@ postprocessing:
 
 ingestion:
   kind: Deployment
+  single: true
   image: {{ include "penstock.image" (list . "ingestion") }}
   command: [penstock-ingestion]
   user: ingestion

@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from penstock.database.engine import parse_url, shown
 from penstock.database.errors import SchemaError
-from penstock.database.migrate import BASE, current, downgrade, upgrade
+from penstock.database.migrate import BASE, HEAD, current, downgrade, upgrade
 from penstock.database.schema import Schema, Standing
 
 DONE, FAILED, BEHIND = 0, 1, 3
@@ -38,7 +38,7 @@ def _parser(schema: Schema) -> ArgumentParser:
     parser = ArgumentParser(schema.command, description=f"Migrate the {schema.name} database.")
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("upgrade", help="run the migrations that it lacks; safe to run at any time")
-    up.add_argument("revision", metavar="REV", nargs="?", default="head", help="only up to here")
+    up.add_argument("revision", metavar="REV", nargs="?", default=HEAD, help="only up to here")
     down = commands.add_parser("downgrade", help="undo the migrations after a revision")
     down.add_argument("revision", metavar="REV", help=f"{BASE}: undo all, with all data")
     commands.add_parser("current", help="show its revision; exit code 3: migrations are to be run")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = Path(__file__).with_name("environment")
 BASE = "base"
+HEAD = "head"
 """Alembic's name for a database without tables."""
 _LOCK_TIMEOUT = "10s"
 _IN_USE = "LockNotAvailableError"
@@ -41,13 +42,13 @@ async def current(url: URL, schema: Schema) -> Found:
 
 
 async def upgrade(
-    url: URL, schema: Schema, revision: str | None = None, waits: Callable[[], None] = lambda: None
+    url: URL, schema: Schema, revision: str = HEAD, waits: Callable[[], None] = lambda: None
 ) -> Moved:
-    """Bring a database to a revision, the newest one if none is named, or leave it if it is there or later.
+    """Bring a database to a revision, or leave it if it is there or later.
 
     `waits` is called when another process is at it. Raises SchemaError.
     """
-    wanted = _known(schema, revision or schema.head)
+    wanted = _known(schema, revision)
     async with _changing(url, schema, waits) as connection:
         found = _usable(await connection.run_sync(look, schema))
         if found.standing is Standing.AHEAD or (found.revision or "") >= wanted:
@@ -76,7 +77,7 @@ async def downgrade(
 
 
 def _known(schema: Schema, revision: str) -> str:
-    if revision in ("head", schema.head):
+    if revision in (HEAD, schema.head):
         return schema.head
     if revision not in schema.revisions:
         raise SchemaError(f"there is no revision {revision}; there are {', '.join(schema.revisions)}")

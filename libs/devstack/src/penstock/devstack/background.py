@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from penstock.devstack.errors import DevstackError
-from penstock.devstack.state import GIVE_UP_AFTER, StackStatus, StateDir, last_line
+from penstock.devstack.state import StackStatus, StateDir, last_line
 
 _STOP_TIMEOUT_S = 20.0
 """Longer than the supervisor's own grace."""
@@ -82,7 +82,7 @@ def _until_ready(
 
 def _raise_if_hopeless(status: StackStatus, state: StateDir) -> None:
     for service in status.services:
-        if service.state == "crashing" and service.restarts >= GIVE_UP_AFTER:
+        if service.hopeless:
             raise DevstackError(
                 f"{service.name} ended {service.restarts} times without becoming ready:"
                 f" {last_line(state.log_file(service.name))} (see {state.log_file(service.name)})"

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import service_of
-from penstock.devstack.state import GIVE_UP_AFTER, ServiceStatus, StackStatus, StateDir, last_line
+from penstock.devstack.state import ServiceStatus, StackStatus, StateDir, last_line
 from penstock.devstack.where import running_here
 
 _NEEDED_BY_ALL = ("kafka", "inference")
@@ -71,8 +71,7 @@ def _now(state: StateDir, name: str) -> ServiceStatus:
 
 
 def _raise_if_late(state: StateDir, now: ServiceStatus, old: int | None, deadline: float) -> None:
-    crashing = now.state == "crashing" and now.restarts >= GIVE_UP_AFTER
-    if not crashing and time.monotonic() < deadline:
+    if not now.hopeless and time.monotonic() < deadline:
         return
     log = state.log_file(now.name)
     waits = f" for {', '.join(now.waiting_for)}" if now.waiting_for else ""

@@ -19,7 +19,7 @@ import msgspec
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import SCALABLE, parse_replicas, replica_names, service_of
 from penstock.devstack.stack import Plan
-from penstock.devstack.state import GIVE_UP_AFTER, ServiceStatus, StackStatus, StateDir, last_line
+from penstock.devstack.state import ServiceStatus, StackStatus, StateDir, last_line
 from penstock.devstack.supervisor import Supervisor
 
 _POLL_S = 0.1
@@ -138,7 +138,7 @@ def _tell(seen: dict[str, str], now: Mapping[str, ServiceStatus], say: Callable[
 
 def _raise_if_hopeless(state: StateDir, services: Sequence[ServiceStatus]) -> None:
     for service in services:
-        if service.state == "crashing" and service.restarts >= GIVE_UP_AFTER:
+        if service.hopeless:
             log = state.log_file(service.name)
             raise DevstackError(
                 f"{service.name} ended {service.restarts} times: {last_line(log)} (see {log})"

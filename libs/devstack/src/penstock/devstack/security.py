@@ -12,7 +12,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -72,8 +72,7 @@ class Security:
 
     def bootstrap(self, servers: str) -> KafkaConnection:
         """How the admin reaches a broker that has no SCRAM users yet: it knows this one by its settings."""
-        password = SecretStr(self.password(ADMIN))
-        return KafkaConnection(servers, "SASL_SSL", "PLAIN", ADMIN, password, self.authority)
+        return replace(self.connection(servers), mechanism="PLAIN")
 
     def environment(self, user: str) -> dict[str, str]:
         """The variables by which a service reaches the broker as this user."""
@@ -104,7 +103,7 @@ class Security:
             self._mark.unlink(missing_ok=True)
 
     def prepare(self) -> None:
-        """Makes what is missing; a second or two for each of five calls of `keytool`, once."""
+        """Makes what is missing; a second or two for each of six calls of `keytool`, once."""
         (self.folder / "users").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         for user in USERS:

@@ -30,6 +30,11 @@ class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
     restarts: int = 0
     waiting_for: tuple[str, ...] = ()
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether it has ended so often at its start that nobody need wait for it."""
+        return self.state == "crashing" and self.restarts >= GIVE_UP_AFTER
+
 
 class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """What ``stack.json`` holds: the addresses of a stack and its services' state."""

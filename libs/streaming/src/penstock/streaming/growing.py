@@ -67,18 +67,21 @@ def _growths(topics: Sequence[Topic], standing: Mapping[str, int]) -> list[Growt
 def _open(
     broker: Inspection, topics: Sequence[Topic], standing: Mapping[str, Collection[int]]
 ) -> dict[str, int]:
-    """Count what the groups of the line have still to handle, by topic."""
-    line = {topic.name for flow in FLOWS.values() for topic in flow.handled if topic.name.startswith("chat.")}
+    """Count what the groups of the line, named as their services, have still to handle, by topic."""
+    line = {
+        topic.name: service
+        for service, flow in FLOWS.items()
+        for topic in flow.handled
+        if topic.name.startswith("chat.")
+    }
     wanted = [t.name for t in topics if t.name in line and t.name in standing]
     partitions = [Partition(name, number) for name in wanted for number in standing[name]]
     begins, ends = broker.begins(partitions), broker.ends(partitions)
-    done = dict(begins)
-    for group in broker.groups(broker.group_names()).values():
-        for partition, offset in group.committed.items():
-            if partition in done:
-                done[partition] = max(done[partition], offset)
+    groups = broker.groups({line[name] for name in wanted} & set(broker.group_names()))
     waiting: dict[str, int] = {}
     for partition in partitions:
-        if (left := ends[partition] - done[partition]) > 0:
+        group = groups.get(line[partition.topic])
+        committed = group.committed.get(partition, 0) if group else 0
+        if (left := ends[partition] - max(begins[partition], committed)) > 0:
             waiting[partition.topic] = waiting.get(partition.topic, 0) + left
     return waiting

@@ -1,25 +1,25 @@
 """One process that runs stages: settings, signals, health, waiting for Kafka, drain."""
 
 import asyncio
+import re
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import structlog
 import uvloop
-from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, NoDecode
+from pydantic import BeforeValidator
+from pydantic_settings import NoDecode
 
 from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.flows import Flow
 from penstock.streaming.adapters.kafka import open_consumer, open_producer, open_reader
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
-from penstock.streaming.connection import Cluster, KafkaConnection, KafkaSettings
+from penstock.streaming.connection import Cluster, KafkaSettings, as_connection
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Reader, Refused
@@ -31,6 +31,7 @@ from penstock.telemetry.readiness import Readiness
 KAFKA = "kafka"
 RECORDS = "records"
 _RETRY_SECONDS = 0.2
+_NUMBERS = re.compile(r"\d+")
 
 
 def _backends(value: object) -> object:
@@ -57,20 +58,6 @@ class WorkerSettings(KafkaSettings):
     """So many invalid records in a row stop the service from taking more."""
     invalid_share: float = Tolerance().share
     """Such a share of invalid records, of the last few hundred, stops it as well."""
-
-
-SettingsT = TypeVar("SettingsT", bound=BaseSettings)
-
-
-def read_settings(kind: type[SettingsT]) -> SettingsT:
-    """Return the settings from the environment; a wrong one is told in one line, and exits with code 2."""
-    try:
-        return kind()
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "".join(f"PENSTOCK_{str(part).upper()} is not usable: " for part in problem["loc"][:1])
-            sys.stderr.write(f"{name}{problem['msg']}\n")
-        raise SystemExit(2) from None
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
@@ -122,7 +109,8 @@ async def wait_for(
 ) -> bool:
     """Repeat `check`, which returns a reason to wait or None.
 
-    Returns True when the part is ready, False when `stop` was set before. A reason is logged once.
+    Returns True when the part is ready, False when `stop` was set before. A reason is logged once,
+    however the numbers in it change.
     """
     told = None
     while not stop.is_set():
@@ -131,9 +119,9 @@ async def wait_for(
             readiness.ready(part)
             return True
         readiness.waiting(part, reason)
-        if reason != told:
+        if (kind := _NUMBERS.sub("", reason)) != told:
             log.info("waiting", part=part, reason=reason)
-            told = reason
+            told = kind
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
     return False
@@ -201,9 +189,7 @@ async def topics_awaited(cluster: Cluster, flow: Flow) -> str | None:
         return f"no broker answers at {cluster} ({error})"
     if not missing:
         return None
-    allowed = (
-        ", or this user may not see them" if isinstance(cluster, KafkaConnection) and cluster.sasl else ""
-    )
+    allowed = ", or this user may not see them" if as_connection(cluster).sasl else ""
     return f"{cluster} has no {', '.join(missing)}{allowed}"
 
 

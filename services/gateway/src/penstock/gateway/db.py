@@ -3,7 +3,7 @@
 from penstock.database.command import main as migrate
 from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.settings import DatabaseSettings
-from penstock.streaming.worker import read_settings
+from penstock.streaming.settings import read_settings
 
 
 def main() -> None:

@@ -61,6 +61,7 @@ class Home:
         self._read: set[int] = set()
         self._arrived = asyncio.Condition()
         self._closing: list[asyncio.Task[None]] = []
+        self._missing: list[str] = []
 
     @asynccontextmanager
     async def reading(self, partition: int) -> AsyncIterator[None]:
@@ -121,8 +122,12 @@ class Home:
     async def _try_to_connect(self) -> Reader | None:
         missing = await self._source.missing_topics()
         self._readiness.ready("kafka")
+        if missing != self._missing:
+            log.info("topics_awaited", missing=missing)
+            self._missing = missing
         if missing:
-            self._readiness.waiting("topics", f"not there yet: {', '.join(missing)}")
+            reason = f"not there, or this user may not see them: {', '.join(missing)}"
+            self._readiness.waiting("topics", reason)
             return None
         self._producer = self._producer or await self._source.open_producer()
         # The reader's place is fixed before the first question can be sent, so no answer comes too early.

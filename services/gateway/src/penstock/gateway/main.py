@@ -4,23 +4,17 @@ import asyncio
 import sys
 
 import uvloop
-from pydantic import ValidationError
 
 from penstock.gateway.adapters.http.app import create_app
 from penstock.gateway.runtime import serve
 from penstock.gateway.settings import Settings
+from penstock.streaming.settings import read_settings
 from penstock.telemetry.setup import set_up
 
 
 def main() -> None:
     """Serve until SIGTERM or SIGINT. Exit code 1: it cannot listen; 2: a setting is wrong."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        for problem in error.errors():
-            name = "PENSTOCK_" + str(problem["loc"][0]).upper()
-            sys.stderr.write(f"{name} is not usable: {problem['msg']}\n")
-        raise SystemExit(2) from None
+    settings = read_settings(Settings)
     set_up("gateway")
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -14,6 +14,7 @@ from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
 from penstock.streaming.adapters.kafka import open_reader
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Journaled, Stage
 from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
@@ -24,7 +25,7 @@ BACKENDS = "backends"
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = worker.read_settings(Settings)
+    settings = read_settings(Settings)
     set_up("generation")
     worker.run(_run(settings))
 

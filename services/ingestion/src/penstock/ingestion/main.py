@@ -34,8 +34,9 @@ from penstock.messages.flows import FLOWS
 from penstock.messages.topics import DOCUMENTS_INDEXED
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.server import Server
+from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Batch, Stage
-from penstock.streaming.worker import read_settings, run, serve, stop_on_signals, wait_for
+from penstock.streaming.worker import run, serve, stop_on_signals, wait_for
 from penstock.telemetry.asgi import Traced
 from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness

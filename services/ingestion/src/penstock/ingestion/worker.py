@@ -28,7 +28,8 @@ from penstock.ingestion.settings import IngestionSettings
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.health import HealthServer
-from penstock.streaming.worker import read_settings, wait_for
+from penstock.streaming.settings import read_settings
+from penstock.streaming.worker import wait_for
 from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up

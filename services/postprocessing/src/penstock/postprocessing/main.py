@@ -4,6 +4,7 @@ from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
 from penstock.postprocessing.handler import postprocess
 from penstock.streaming import worker
+from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Fold, Stage
 from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
@@ -12,7 +13,7 @@ from penstock.telemetry.setup import set_up
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = worker.read_settings(worker.WorkerSettings)
+    settings = read_settings(worker.WorkerSettings)
     set_up("postprocessing")
     worker.run(_run(settings))
 

@@ -8,6 +8,7 @@ from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
+from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Each, Stage
 from penstock.telemetry.http import Transport
 from penstock.telemetry.meters import watch_readiness
@@ -22,7 +23,7 @@ BACKENDS = "backends"
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
-    settings = worker.read_settings(Settings)
+    settings = read_settings(Settings)
     set_up("tokenization")
     worker.run(_run(settings))
 

@@ -3,6 +3,7 @@
 from pydantic import PositiveFloat
 
 from penstock.messages.backends import LOCAL, parse_backends
+from penstock.streaming.stage import RETRY_SECONDS
 from penstock.streaming.worker import Backends, WorkerSettings
 
 
@@ -15,7 +16,7 @@ class Settings(WorkerSettings):
     """Length of an answer, in tokens, when the client does not say."""
     passage_tokens: int = 512
     """The most tokens of passages in one prompt."""
-    backend_wait_seconds: PositiveFloat = 20.0
+    backend_wait_seconds: PositiveFloat = RETRY_SECONDS
     """For how long a question waits for a model server that is away: longer where they scale to zero."""
     tokenization_concurrency: int = 32
     """Requests handled at once."""

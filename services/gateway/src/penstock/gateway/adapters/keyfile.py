@@ -54,8 +54,9 @@ class GivenKey:
         try:
             key = self.path.read_text("utf-8", errors="replace").strip()
         except OSError as error:
-            raise UnusableKey(f"{self.path} cannot be read: {error.strerror}") from error
-        return _checked(self.path, key, "PENSTOCK_FIRST_KEY_FILE names it")
+            reason = f"PENSTOCK_FIRST_KEY_FILE: {self.path} cannot be read: {error.strerror}"
+            raise UnusableKey(reason) from error
+        return _checked(self.path, key, "Put one into it, or unset PENSTOCK_FIRST_KEY_FILE")
 
     def keep(self, key: str) -> str:  # noqa: ARG002  the port's
         raise UnusableKey(f"{self.path} is not written to")

@@ -43,7 +43,7 @@ class LogPublisher:
             name = f"{event.document_id}/{event.version}/{event.part}"
             acks.append(self._send(tenant, event.document_id, name, event, current_traceparent()))
             await self._open().room()
-        await self._acknowledged(acks)
+        await asyncio.gather(*acks)
 
     async def send(self, written: Sequence[Written]) -> None:
         acks = [
@@ -52,7 +52,7 @@ class LogPublisher:
             )
             for one in written
         ]
-        await self._acknowledged(acks)
+        await asyncio.gather(*acks)
 
     async def take_back(self, leftovers: Sequence[Leftover]) -> None:
         acks = []
@@ -67,14 +67,7 @@ class LogPublisher:
                         DOCUMENTS_CHUNKED.name, one.document_id.encode(), None, to_headers(envelope)
                     )
                 )
-        await self._acknowledged(acks)
-
-    async def _acknowledged(self, acks: "Sequence[asyncio.Future[int]]") -> None:
-        try:
-            await asyncio.gather(*acks)
-        except BrokerError:
-            self._connection.broken()
-            raise
+        await asyncio.gather(*acks)
 
     def _send(self, tenant: str, subject: str, name: str, event: Event, parent: str) -> "asyncio.Future[int]":
         """Write an event; where it was decided on in no trace (`parent`), it begins none."""

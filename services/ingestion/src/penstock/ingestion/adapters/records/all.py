@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from penstock.database.database import Database
 from penstock.ingestion.adapters.records.documents import SqlDocuments
 from penstock.ingestion.adapters.records.files import SqlFiles
@@ -15,8 +13,6 @@ from penstock.ingestion.adapters.records.stores import SqlStores
 from penstock.ingestion.adapters.tables import SCHEMA
 from penstock.ingestion.ports import RecordsAway
 
-log = structlog.get_logger()
-
 
 class Records:
     """`now_ms` gives Unix milliseconds."""
@@ -26,7 +22,6 @@ class Records:
             return now_ms() // 1000
 
         self.database = Database(url, SCHEMA, RecordsAway)
-        self._reason: str | None = None
         self.files = SqlFiles(self.database)
         self.stores = SqlStores(self.database, now_s)
         self.documents = SqlDocuments(self.database, now_ms)
@@ -36,13 +31,9 @@ class Records:
         self.leftovers = SqlLeftovers(self.database, now_ms)
 
     async def opened(self) -> str | None:
-        """Open the database; returns a reason to wait, or None. A reason is logged once."""
+        """Open the database; returns a reason to wait, or None."""
         try:
             await self.database.open()
         except RecordsAway as error:
-            reason = str(error)
-            if reason != self._reason:
-                log.warning("database_not_ready", reason=reason)
-            self._reason = reason
-            return reason
+            return str(error)
         return None

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from sqlalchemy import and_, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.database.database import Database
+from penstock.database.statements import insert_unless_there
 from penstock.ingestion.adapters.tables import DocumentRow, FileRow, GarbageRow
 from penstock.ingestion.domain.model import content_blob, file_blob
 
@@ -41,9 +40,7 @@ async def discard(connection: AsyncConnection, kind: str, tenant: str, key: str)
     """Have a blob looked at, and removed if nothing needs it."""
     if not key:
         return
-    dialect: Any = postgresql if connection.dialect.name == "postgresql" else sqlite
-    row = {"kind": kind, "tenant": tenant, "key": key}
-    await connection.execute(dialect.insert(GarbageRow).values(row).on_conflict_do_nothing())
+    await connection.execute(insert_unless_there(connection, GarbageRow, kind=kind, tenant=tenant, key=key))
 
 
 async def _free(connection: AsyncConnection, kind: str, tenant: str, key: str) -> str:
