@@ -1,10 +1,13 @@
 """Topics get more partitions, never fewer; those of documents none. Open requests: e2e/operations."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
+from penstock.devstack.kafka import running_broker
 from penstock.messages.chat import AnswerCompared
 from penstock.messages.topics import CHAT_REQUESTS, Topic
 from penstock.streaming.adapters import kafka
@@ -33,24 +36,31 @@ async def test_a_topic_gets_the_rest_of_its_partitions(kafka_broker: str) -> Non
     assert grow(kafka_broker, wanted) == []
 
 
-async def test_what_a_stranger_has_read_is_not_done(kafka_broker: str) -> None:
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[str]:
+    """A topic of the line's name with another count is not for the broker that all tests share."""
+    with running_broker(tmp_path) as broker:
+        yield broker.bootstrap
+
+
+async def test_what_a_stranger_has_read_is_not_done(own_broker: str) -> None:
     """An open request of ours is open, however far another group has come in its topic."""
     asked = [topic(CHAT_REQUESTS.name, 2)]
-    await ensure_topics(kafka_broker, asked)
-    producer = await kafka.open_producer(kafka_broker)
+    await ensure_topics(own_broker, asked)
+    producer = await kafka.open_producer(own_broker)
     written = await producer.send(CHAT_REQUESTS.name, b"k", b"v", [], 0)
     await producer.close()
     place, read = TopicPartition(CHAT_REQUESTS.name, 0), OffsetAndMetadata(int(written) + 1, "", -1)
     committed, deadline = False, time.monotonic() + 20
     while not committed:
         try:  # a new broker has no coordinator of groups at first
-            with open_admin(kafka_broker) as admin:
+            with open_admin(own_broker) as admin:
                 admin.alter_group_offsets("stranger", {place: read})
             committed = True
         except BrokerError:
             assert time.monotonic() < deadline
     with pytest.raises(BrokerError, match=r"requests are open \(1 records of chat\.requests\)"):
-        grow(kafka_broker, [topic(CHAT_REQUESTS.name, 4)])
+        grow(own_broker, [topic(CHAT_REQUESTS.name, 4)])
 
 
 async def test_what_cannot_be_changes_nothing(kafka_broker: str) -> None:
