@@ -17,11 +17,11 @@ def fact(number: int) -> str:
     return f"The qarnix{number} of the {WORDS[number % len(WORDS)]} holds {number * 7 + 3} cubits."
 
 
-def write_all(folder: Path, count: int) -> dict[str, str]:
-    """Write `count` good files of mixed kinds into the folder; return their facts by file name."""
+def write_all(folder: Path, count: int, first: int = 0) -> dict[str, str]:
+    """Write `count` good files of mixed kinds into the folder, numbered from `first`; return their facts."""
     kinds = (markdown, text, html, table, records, code, word, pdf)
     facts = {}
-    for number in range(count):
+    for number in range(first, first + count):
         name, body = kinds[number % len(kinds)](number)
         (folder / name).write_bytes(body)
         facts[name] = fact(number)
