@@ -40,7 +40,8 @@ class Plan:
     flood_rounds: Rounds
     model: Flood
     model_rounds: Rounds
-    tracing_rounds: Rounds
+    traced: Flood
+    traced_rounds: Rounds
     traced_model: Flood
     traced_model_rounds: Rounds
 
@@ -54,9 +55,10 @@ FULL = Plan(
     flood_rounds=Rounds(3, 40),
     model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
     model_rounds=Rounds(3, 80),
-    tracing_rounds=Rounds(10, 180),
+    traced=Flood(streams=64, tokens=256, ramp_s=4.0, window_s=6.0),
+    traced_rounds=Rounds(10, 240),
     traced_model=Flood(streams=32, tokens=256, ramp_s=8.0, window_s=15.0),
-    traced_model_rounds=Rounds(8, 300),
+    traced_model_rounds=Rounds(8, 600),
 )
 QUICK = Plan(
     first_ms=40,
@@ -67,7 +69,8 @@ QUICK = Plan(
     flood_rounds=Rounds(1, 0),
     model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
     model_rounds=Rounds(1, 0),
-    tracing_rounds=Rounds(2, 30),
-    traced_model=Flood(streams=32, tokens=64, ramp_s=2.0, window_s=5.0),
+    traced=Flood(streams=64, tokens=256, ramp_s=4.0, window_s=3.0),
+    traced_rounds=Rounds(2, 40),
+    traced_model=Flood(streams=32, tokens=64, ramp_s=4.0, window_s=5.0),
     traced_model_rounds=Rounds(1, 0),
 )

@@ -66,8 +66,8 @@ def tracing_tables(results: tuple[Saturation, Saturation], plan: Plan) -> list[T
     ]
     note = (
         f"Answers of {_lengths(plan.traced_model)} tokens in {plan.traced_model.streams} streams with the"
-        f" model, of {_lengths(plan.flood)} in {plan.flood.streams} against the stub; {_of_rounds(model)} and"
-        f" {len(stub.direct.rounds)}. The observer, which keeps the spans, shares the machine."
+        f" model, of {_lengths(plan.traced)} in {plan.traced.streams} against the stub; {_of_rounds(model)}"
+        f" and {len(stub.direct.rounds)}. The observer, which keeps the spans, shares the machine."
     )
     arms = ("not traced", "traced")
     return [

@@ -5,7 +5,8 @@ against the stub, where all of it is Penstock's, which is the most that traces c
 
 Both arms are one stack: a request says by the flag in its `traceparent` whether it is traced, and all
 services go by that. So nothing differs between the arms but the spans: recorded, sent, and kept by the
-observer, which shares the machine.
+observer, which shares the machine. Spans are exported some seconds later, so a window opens only when those
+of the other arm have left.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ async def against_stub(stack: Stack, stub: StubProcess, plan: Plan) -> Saturatio
     async with new_client() as client:
         await tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
         arms = _arms(stack, client, words_are_tokens=True)
-        return await _flood(stack, arms, plan.flood, plan.tracing_rounds, processes)
+        return await _flood(stack, arms, plan.traced, plan.traced_rounds, processes)
 
 
 async def with_model(stack: Stack, plan: Plan) -> Saturation:

@@ -187,21 +187,25 @@ class Stand:
 
     async def scale(self, service: str, count: int) -> None:
         """Change the number of a service's replicas. Raises StandError."""
+        await self.penstock("scale", f"{service}={count}")
+
+    async def penstock(self, *words: str) -> str:
+        """Run this tree's command for the stack, and return what it said. Raises StandError."""
         process = await asyncio.create_subprocess_exec(
             PENSTOCK,
-            "scale",
-            f"{service}={count}",
+            *words,
             env=self._environment(),
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         try:
-            _, said = await process.communicate()
+            said, _ = await process.communicate()
         finally:
-            if process.returncode is None:
+            with suppress(ProcessLookupError):
                 process.kill()
-        if process.returncode != 0:
-            raise StandError(f"penstock scale {service}={count}: {said.decode().strip()}")
+        if process.returncode:
+            raise StandError(f"penstock {' '.join(words)}: {said.decode().strip()}")
+        return said.decode()
 
     async def start(self) -> None:
         """Start everything and return when it is ready. Raises StandError."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from e2e.faults.stand import PENSTOCK, Setup, Stand, StandError
+from e2e.faults.stand import Setup, Stand
 from e2e.operations.releases import Current, jars
 
 
@@ -16,24 +14,6 @@ class OperatedStand(Stand):
 
     def __init__(self, setup: Setup, folder: Path) -> None:
         super().__init__(setup, folder, lambda _: None)
-
-    async def penstock(self, *words: str) -> str:
-        """Run this tree's command for the stack, and return what it said. Raises StandError."""
-        process = await asyncio.create_subprocess_exec(
-            PENSTOCK,
-            *words,
-            env=self._environment(),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        try:
-            said, _ = await process.communicate()
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
-        if process.returncode:
-            raise StandError(f"penstock {' '.join(words)}: {said.decode().strip()}")
-        return said.decode()
 
     def programs(self, services: Sequence[str]) -> dict[str, str]:
         """Return the command lines of all replicas of some services."""

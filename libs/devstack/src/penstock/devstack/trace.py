@@ -18,8 +18,8 @@ from penstock.devstack.errors import DevstackError
 from penstock.devstack.plain import plain
 from penstock.devstack.waterfall import Trace, told, waterfall
 
-LATE_S = 3.0
-"""Spans come this long after what they tell of: processes export them every second."""
+LATE_S = 4.0
+"""Spans come this long after what they tell of: processes export them every three seconds."""
 _POLL_S = 0.3
 _TIMEOUT_S = 10.0
 _OPERATOR = {"penstock-operator": "1"}

@@ -31,8 +31,10 @@ from penstock.telemetry.metering import set_up_metrics
 OBSERVER = "PENSTOCK_OBSERVER"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 OBSERVER_TIMEOUT_S = 1.0
-OBSERVER_DELAY_MS = 1_000
-"""A waterfall should show soon after its request has ended."""
+DELAY = "OTEL_BSP_SCHEDULE_DELAY"
+OBSERVER_DELAY_MS = 3_000
+"""Unless `DELAY` says otherwise: a waterfall should show soon after its request has ended, and each export
+costs as much as some tens of spans."""
 
 
 def set_up(service: str) -> None:
@@ -71,7 +73,8 @@ def _set_up_traces(resource: Resource, at_exit: AtExit) -> None:
     if observer := os.environ.get(OBSERVER):
         url = f"{observer.rstrip('/')}/v1/traces"
         exporter = Watched(url, lambda: _observer_exporter(url))
-        processor = BatchSpanProcessor(exporter, schedule_delay_millis=OBSERVER_DELAY_MS)
+        delay = None if DELAY in os.environ else OBSERVER_DELAY_MS
+        processor = BatchSpanProcessor(exporter, schedule_delay_millis=delay)
         provider.add_span_processor(processor)
         at_exit.add(processor.shutdown)
     if endpoint := endpoint_for("TRACES"):
