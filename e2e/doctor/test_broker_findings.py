@@ -37,12 +37,13 @@ async def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         monkeypatch.delenv(name)
     async with httpx2.AsyncClient(trust_env=False) as client:
 
-        def make(servers: str) -> Scene:
+        def make(servers: str, *, ours: bool = False) -> Scene:
             nobody = "http://127.0.0.1:1"
             status = StackStatus(
                 pid=os.getpid(),
                 ready=True,
                 kafka=servers,
+                kafka_is_ours=ours,
                 gateway=nobody,
                 backends=f"tgi+{nobody}",
                 embeddings=nobody,
@@ -209,9 +210,8 @@ async def test_another_cluster_answers(
     assert faulty.servers in finding.looked_at
     data = tmp_path / "state" / "kafka" / "data"
     data.mkdir(parents=True)
-    (data.parent / "server.properties").write_text(f"listeners=PLAINTEXT://{sound},CONTROLLER://x:1\n")
     (data / "meta.properties").write_text("version=1\ncluster.id=of-the-data-here\n")
-    [finding] = await broker_check.look(scene(sound))
+    [finding] = await broker_check.look(scene(sound, ours=True))
     assert (finding.code, finding.severity) == ("broker.other-cluster", "error")
     assert "of-the-data-here" in finding.wrong
 

@@ -22,7 +22,14 @@ PROGRAM = "import pathlib, sys, time\npathlib.Path(sys.argv[1]).touch()\ntime.sl
 
 def status(services: Sequence[ServiceStatus], pid: int = 1) -> StackStatus:
     return StackStatus(
-        pid=pid, ready=True, kafka="", gateway="", backends="", embeddings="", services=tuple(services)
+        pid=pid,
+        ready=True,
+        kafka="",
+        kafka_is_ours=False,
+        gateway="",
+        backends="",
+        embeddings="",
+        services=tuple(services),
     )
 
 
@@ -115,7 +122,7 @@ async def test_what_does_not_come_back_ends_it(tmp_path: Path) -> None:
 )
 def test_what_cannot_be_restarted(names: list[str], message: str) -> None:
     services = [
-        ServiceStatus(name="kafka", state="external"),
+        ServiceStatus(name="kafka", state="ready"),
         ServiceStatus(name="generation", state="ready"),
     ]
     with pytest.raises(DevstackError, match=message):

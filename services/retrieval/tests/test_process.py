@@ -234,6 +234,6 @@ async def count_indexed(kafka: str, tenant: str) -> int:
     return found
 
 
-async def test_settings_of_no_use_end_it_at_once_with_code_1(tmp_path: Path) -> None:
+async def test_settings_of_no_use_end_it_at_once_with_code_2(tmp_path: Path) -> None:
     async with process(tmp_path, "127.0.0.1:1", "no url", 0) as retrieval, asyncio.timeout(30):
-        assert await retrieval.wait() == 1
+        assert await retrieval.wait() == 2

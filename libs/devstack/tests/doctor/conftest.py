@@ -49,6 +49,7 @@ def running(*services: ServiceStatus, **addresses: Any) -> StackStatus:
     """A stack whose addresses lead nowhere, except those that are given."""
     nowhere = {
         "kafka": NOBODY,
+        "kafka_is_ours": False,
         "gateway": f"http://{NOBODY}",
         "backends": f"tgi+http://{NOBODY}",
         "embeddings": f"http://{NOBODY}",

@@ -27,6 +27,7 @@ from zlib import error as ZlibError  # noqa: N812  # a class, whatever its name
 
 import msgspec
 
+from penstock.devstack.doctor import words
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.state import StateDir
 
@@ -162,7 +163,7 @@ def _write(folder: Path, partial: Path, copies: dict[Path, Path], say: Callable[
     entries = [(path, copies.get(path, path)) for path in _entries(folder)]
     size = sum(source.stat().st_size for _, source in entries if source.is_file())
     about = About(format=FORMAT, version=version("penstock-devstack"), made=time.time(), bytes=size)
-    say(f"{len(entries)} files and folders, {_readable(size)}")
+    say(f"{len(entries)} files and folders, {words.size(size)}")
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         with tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as tar:
             body = msgspec.json.encode(about)
@@ -201,7 +202,7 @@ def _read(given: IO[bytes], coming: Path, say: Callable[[str], None]) -> None:
         coming.mkdir()
         _raise_if_no_room(about.bytes, coming)
         made = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(about.made))
-        say(f"made {made} by version {about.version}, {_readable(about.bytes)}")
+        say(f"made {made} by version {about.version}, {words.size(about.bytes)}")
         while (entry := tar.next()) is not None:
             _extract(tar, entry, coming)
         while unzipped.read(65_536):  # up to the checksum
@@ -226,16 +227,8 @@ def _extract(tar: tarfile.TarFile, entry: tarfile.TarInfo, coming: Path) -> None
 def _raise_if_no_room(size: int, folder: Path) -> None:
     needed, free = size + _ROOM, shutil.disk_usage(folder).free
     if free < needed:
-        raise OSError(errno.ENOSPC, f"it needs {_readable(needed)}, and {_readable(free)} are free")
+        raise OSError(errno.ENOSPC, f"it needs {words.size(needed)}, and {words.size(free)} are free")
 
 
 def _why(error: OSError) -> str:
     return f"{error.strerror or error}" + (f" ({error.filename})" if error.filename else "")
-
-
-def _readable(size: float) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if size >= 10 or unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

@@ -29,15 +29,13 @@ def chosen(status: StackStatus, names: Sequence[str]) -> list[ServiceStatus]:
     """
     present = status.services
     if not names:
-        return [one for one in present if one.name not in _NEEDED_BY_ALL and one.state != "external"]
+        return [one for one in present if one.name not in _NEEDED_BY_ALL]
     for name in names:
         if not any(name in (one.name, service_of(one.name)) for one in present):
             raise DevstackError(f"No {name!r} runs here; there are: {', '.join(one.name for one in present)}")
-    meant = [one for one in present if one.name in names or service_of(one.name) in names]
-    for one in meant:
-        if one.state == "external":
-            raise DevstackError(f"{one.name} was not started by this stack: restart it where it runs")
-    return meant
+    if "kafka" in names and not status.kafka_is_ours:
+        raise DevstackError("kafka was not started by this stack: restart it where it runs")
+    return [one for one in present if one.name in names or service_of(one.name) in names]
 
 
 def restart(state: StateDir, names: Sequence[str], say: Callable[[str], None], timeout: float) -> None:

@@ -48,6 +48,7 @@ class Recorder:
                 observer=addresses.observer,
                 backends=addresses.backends,
                 embeddings=addresses.embeddings,
+                kafka_is_ours=addresses.kafka_is_ours,
                 secure=self.plan.security is not None,
                 services=tuple(services),
             )

@@ -49,7 +49,7 @@ class Service:
         self._process: Process | None = None
         self._stopping = False
         self._stop = asyncio.Event()
-        self.status = ServiceStatus(name=spec.name, state="starting" if spec.command else "external")
+        self.status = ServiceStatus(name=spec.name, state="starting" if spec.command else "waiting")
 
     async def run(self) -> None:
         """Returns after ``stop`` and the end of the process; cancelling it kills the process."""

@@ -13,7 +13,7 @@ import msgspec
 
 from penstock.devstack.errors import DevstackError
 
-State = Literal["external", "starting", "waiting", "ready", "restarting", "crashing", "stopping", "stopped"]
+State = Literal["starting", "waiting", "ready", "restarting", "crashing", "stopping", "stopped"]
 
 
 GIVE_UP_AFTER = 5
@@ -51,6 +51,8 @@ class StackStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Base URL of the observer."""
     backends: str
     embeddings: str
+    kafka_is_ours: bool = True
+    """Whether the stack has started the broker."""
     secure: bool = False
     """Whether the embedded Kafka has TLS, users and ACLs."""
     services: tuple[ServiceStatus, ...] = ()

@@ -32,9 +32,7 @@ def cluster_here() -> KafkaConnection:
     status = running_here(state)
     if status.secure:
         return Security(state.security).connection(status.kafka)
-    if any(service.name == "kafka" and service.state == "external" for service in status.services):
-        return settings.reaching(status.kafka)
-    return KafkaConnection(status.kafka)
+    return KafkaConnection(status.kafka) if status.kafka_is_ours else settings.reaching(status.kafka)
 
 
 def observer_here() -> str:

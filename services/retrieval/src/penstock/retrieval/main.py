@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 
 import structlog
-from pydantic import ValidationError
 from qdrant_client import AsyncQdrantClient
 
 from penstock.clients.tei import TeiEmbedder
@@ -20,6 +19,7 @@ from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import SERVICE
 from penstock.streaming import worker
 from penstock.streaming.health import HealthServer
+from penstock.streaming.settings import read_settings
 from penstock.telemetry.meters import watch, watch_readiness
 from penstock.telemetry.metrics import INDEX_CHUNKS
 from penstock.telemetry.readiness import Readiness
@@ -31,12 +31,13 @@ log = structlog.get_logger()
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; exit code 1 when the settings or the index are of no use."""
+    """Run until SIGTERM or SIGINT; exit code 1 when the index is of no use, 2 when the settings are."""
+    settings = read_settings(Settings)
     set_up(SERVICE)
     unusable: list[str] = []
     try:
-        worker.run(_run(Settings()))
-    except* (ValidationError, IndexUnusable) as errors:
+        worker.run(_run(settings))
+    except* IndexUnusable as errors:
         unusable = [str(error) for error in leaves(errors)]
     if unusable:
         log.error("cannot_start", error="; ".join(unusable))

@@ -92,16 +92,10 @@ class Scene:
         except ValidationError as error:
             raise Unchecked(error.errors()[0]["msg"]) from error
 
-    @cached_property
+    @property
     def kafka_is_ours(self) -> bool:
         """Whether the broker is the one that the stack starts."""
-        if self.status is None:
-            return self.given("KAFKA") is None
-        try:
-            text = (self.state.folder / "kafka" / "server.properties").read_text("utf-8", errors="replace")
-        except OSError:
-            return False
-        return f"://{self.status.kafka}," in text
+        return self.status.kafka_is_ours if self.status else self.given("KAFKA") is None
 
     @property
     def inference_is_ours(self) -> bool:

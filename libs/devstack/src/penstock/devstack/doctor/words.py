@@ -8,8 +8,8 @@ _SHOWN = 6
 
 
 def size(count: int) -> str:
-    """Bytes in words: ``3.2 GB``, ``17 MB``."""
-    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6)):
+    """Bytes in words: ``3.2 GB``, ``17 MB``, ``210 kB``."""
+    for unit, bytes_ in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= bytes_:
             return f"{count / bytes_:.1f} {unit}" if count < 10 * bytes_ else f"{count // bytes_} {unit}"
     return f"{count} bytes"
