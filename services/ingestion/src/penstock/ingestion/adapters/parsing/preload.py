@@ -3,11 +3,6 @@
 The one module that works when it is imported, since the server can be given modules and nothing else.
 """
 
-import os
-
-# Children may start no threads, and a process with threads is not to be forked.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-
 from penstock.ingestion.adapters.parsing import sandbox
 from penstock.ingestion.adapters.parsing.language import identifier
 
