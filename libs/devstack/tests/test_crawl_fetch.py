@@ -93,7 +93,7 @@ async def test_a_redirect_is_checked_like_the_first_url(place: str) -> None:
 async def test_a_name_is_resolved_once_and_a_second_answer_is_never_used() -> None:
     """DNS rebinding: the name leads to the public server first, and to loopback's 127.0.0.1 from then on."""
     replies = {"/": Reply(b"good"), "/more": redirect("/")}
-    async with serving(replies, host="127.0.0.2") as site, serving(port=site.port) as trap:
+    async with serving() as trap, serving(replies, host="127.0.0.2", port=trap.port) as site:
         resolver = Names("127.0.0.2", "127.0.0.1")
         async with Fetcher([IPv4Network("127.0.0.2/32")], resolve=resolver) as fetcher:
             url = f"http://rebind.example:{site.port}"
