@@ -1,6 +1,7 @@
 """The main job: documents in, a streamed and cited answer from the real model out."""
 
 import json
+import re
 from pathlib import Path
 
 from openai.types.chat import ChatCompletionMessageParam
@@ -79,6 +80,19 @@ async def test_one_trace_id_stands_in_the_headers_on_all_five_topics(indexed: St
             found.setdefault(record.partition.topic, set()).add(trace_id)
     assert found.keys() == {topic.name for topic in CHAT_TOPICS}
     assert len(set.union(*found.values())) == 1
+
+
+def test_the_trace_command_shows_the_way_of_an_answer_by_its_id(indexed: Stack) -> None:
+    answer = indexed.post({"model": indexed.model, "messages": QUESTION, "max_tokens": 8}).json()
+    told = indexed.run("trace", answer["id"])
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith(answer["id"].removeprefix("chatcmpl-"))
+    for topic in CHAT_TOPICS:
+        assert f"send {topic.name}" in told.stdout
+    for service in ("gateway", "tokenization", "retrieval", "generation", "postprocessing"):
+        assert re.search(rf"^{service} +.*chat\.", told.stdout, re.MULTILINE), told.stdout
+    for work in ("queue", "prefill", "decode"):
+        assert re.search(rf"^inference +{work} ", told.stdout, re.MULTILINE), told.stdout
 
 
 async def test_usage_is_recorded_once_for_each_answer(indexed: Stack) -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.messages.ids import MAX_PARTITIONS, created_ms, new_request_id, reply_partition
+from penstock.messages.ids import (
+    MAX_PARTITIONS,
+    created_ms,
+    new_request_id,
+    reply_partition,
+    request_id_of,
+    shown_id,
+)
 
 partitions = st.integers(0, MAX_PARTITIONS - 1)
 times = st.integers(0, 2**48 - 1)
@@ -19,6 +26,7 @@ def test_partition_and_time_come_back(partition: int, now_ms: int, bits: int) ->
 
     assert reply_partition(request_id) == partition
     assert created_ms(request_id) == now_ms
+    assert request_id_of(shown_id(request_id)) == request_id_of(request_id) == request_id
 
 
 @given(partitions, times, random_bits)

@@ -164,7 +164,8 @@ async def test_requests_are_found_by_state_and_by_the_beginning_of_their_id(
     await line.failed(failed)
     board = board_of(records(broker))
     assert [r.id for r in board.page(Wish(state="failed"), EVERYONE)[0]] == [failed]
-    assert [r.id for r in board.page(Wish(q=running), EVERYONE)[0]] == [running]
+    for q in (running, running[:30], f"chatcmpl-{running}"):
+        assert [r.id for r in board.page(Wish(q=q), EVERYONE)[0]] == [running]
     assert board.page(Wish(q="zzz"), EVERYONE) == ([], None)
 
 

@@ -119,6 +119,14 @@ async def test_records_can_be_left_out(console: Console, line: Line) -> None:
     assert (body["records"], len(body["traces"])) == ([], 1)
 
 
+async def test_the_id_of_an_answer_names_its_request(console: Console, line: Line) -> None:
+    request_id = await line.whole()
+    await console.spans(span(1, 1, request_id=request_id, tenant="acme"))
+    body = (await console.get(f"requests/chatcmpl-{request_id}", "acme")).json()
+    assert (body["request"]["id"], len(body["traces"])) == (request_id, 1)
+    assert body["records"]
+
+
 async def test_without_spans_a_request_is_known_from_its_records_alone(console: Console, line: Line) -> None:
     request_id = await line.whole()
     body = (await console.get(f"requests/{request_id}", "acme", records=0)).json()

@@ -52,4 +52,6 @@ test("a time of day has its date when that is another day's", () => {
 test("an id is told from its neighbours by its end", () => {
   assert.equal(format.shortId("01a20bca-a408-7001-851f-3b2ac04df9c7"), "01a20bca…4df9c7");
   assert.equal(format.shortId("short"), "short");
+  assert.equal(format.requestIdOf("chatcmpl-01a20bca"), "01a20bca");
+  assert.equal(format.requestIdOf("01a20bca"), "01a20bca");
 });

@@ -252,7 +252,7 @@ def reindex() -> None:
 
 @commands.command()
 def trace(
-    request_id: Annotated[str, typer.Argument(help="As the gateway names it, also in x-request-id.")],
+    request_id: Annotated[str, typer.Argument(help="That of an answer, or of a header x-request-id.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print it for programs, with its records.")] = False,
 ) -> None:
     """Show where one request was when: its waits, its work, its first and last token, its errors."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 MAX_PARTITIONS = 1 << 12
+_SHOWN_PREFIX = "chatcmpl-"
 _RAND_B_BITS = 62
 
 
@@ -34,6 +35,16 @@ def reply_partition(request_id: str) -> int:
 def created_ms(request_id: str) -> int:
     """Return the Unix time in milliseconds an id carries. Raises ValueError if it is not a UUIDv7."""
     return _parse(request_id).int >> 80
+
+
+def shown_id(request_id: str) -> str:
+    """Return the id that a client sees in its answer, in OpenAI's form."""
+    return f"{_SHOWN_PREFIX}{request_id}"
+
+
+def request_id_of(shown: str) -> str:
+    """Return the request id in what somebody gives as one, which may be as an answer shows it."""
+    return shown.removeprefix(_SHOWN_PREFIX)
 
 
 def _parse(request_id: str) -> UUID:

@@ -17,24 +17,13 @@ KEEP_ALIVE = b": keep-alive\n\n"
 
 _encode = msgspec.json.Encoder().encode
 _MARK = "\x00text\x00"
-_PREFIX = "chatcmpl-"
-
-
-def completion_id(request_id: str) -> str:
-    """Return the id that clients see."""
-    return f"{_PREFIX}{request_id}"
-
-
-def request_id_of(shown: str) -> str:
-    """Return the request id in an id that a client gives, with or without its prefix."""
-    return shown.removeprefix(_PREFIX)
 
 
 def status(request_id: str, model: str, answer: Answer) -> bytes:
     """Return the body that says how far a request is."""
     return _encode(
         wire.ChatCompletionStatus(
-            id=completion_id(request_id),
+            id=ids.shown_id(request_id),
             created=ids.created_ms(request_id) // 1000,
             model=model,
             status=_state(answer),
@@ -59,7 +48,7 @@ def completion(request_id: str, model: str, text: str, end: AnswerCompleted) -> 
     message = wire.ResponseMessage(content=text, citations=_citations(end))
     return _encode(
         wire.ChatCompletion(
-            id=completion_id(request_id),
+            id=ids.shown_id(request_id),
             created=ids.created_ms(request_id) // 1000,
             model=model,
             choices=(wire.Choice(message=message, finish_reason=end.finish_reason),),
@@ -93,7 +82,7 @@ class Chunks:
     """
 
     def __init__(self, request_id: str, model: str, include_usage: bool) -> None:
-        self._id = completion_id(request_id)
+        self._id = ids.shown_id(request_id)
         self._created = ids.created_ms(request_id) // 1000
         self._model = model
         self._include_usage = include_usage

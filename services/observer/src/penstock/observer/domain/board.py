@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from penstock.messages.chat import AnswerText, EpochStarted, TextGenerated
 from penstock.messages.envelope import Envelope
+from penstock.messages.ids import request_id_of
 from penstock.messages.reading import Fence
 from penstock.messages.topics import (
     CHAT_GENERATED,
@@ -116,7 +117,7 @@ class Board:
 
 
 def _wanted(request: Request, wish: Wish) -> bool:
-    return wish.state in (None, request.state) and request.id.startswith(wish.q)
+    return wish.state in (None, request.state) and request.id.startswith(request_id_of(wish.q))
 
 
 def _type_of(record: Record) -> bytes | None:

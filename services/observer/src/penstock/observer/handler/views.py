@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import structlog
 
+from penstock.messages import ids
 from penstock.observer.domain.board import Board, Wish
 from penstock.observer.domain.errors import no_such
 from penstock.observer.domain.from_spans import request_in
@@ -66,8 +67,12 @@ class Views:
         """Yield requests when they have changed, and [] now and then."""
         return self._changes.watch(viewer, self._following.touch)
 
-    async def request(self, viewer: Viewer, request_id: str, *, with_records: bool = True) -> RequestView:
-        """Return one request. Raises ApiError 404: there is none, or it is somebody else's; 503."""
+    async def request(self, viewer: Viewer, given_id: str, *, with_records: bool = True) -> RequestView:
+        """Return one request. Raises ApiError 404: there is none, or it is somebody else's; 503.
+
+        `given_id` may be the id of its answer.
+        """
+        request_id = ids.request_id_of(given_id)
         traces = await self._traces.of_request(request_id)
         found, request = Records(), self._current(request_id)
         if with_records or (request is None and not traces.own):

@@ -13,6 +13,7 @@ from penstock.gateway.asking import Attended
 from penstock.gateway.domain import errors, render
 from penstock.gateway.domain.asked import Asked, event_number, grace_ms
 from penstock.gateway.domain.errors import invalid
+from penstock.messages.ids import request_id_of
 
 _NAMED = {"last-event-id": "Last-Event-ID", "starting_after": "starting_after"}
 
@@ -60,7 +61,7 @@ async def _find(service: Service, scope: Scope) -> tuple[str, Asked]:
     waiting_for = [reason for reason in service.readiness.waiting_for if not reason.startswith("backends:")]
     if waiting_for:
         raise errors.not_ready(waiting_for)
-    request_id = render.request_id_of(scope["path_params"]["id"])
+    request_id = request_id_of(scope["path_params"]["id"])
     asked = await service.asking.find(request_id, scope["state"]["caller"].tenant)
     serve_request(scope, request_id)
     return request_id, asked

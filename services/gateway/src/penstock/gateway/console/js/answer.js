@@ -18,11 +18,11 @@
  */
 
 import { ApiError } from "./api.js";
+import { requestIdOf } from "./format.js";
 import { backoff } from "./sse.js";
 
 /** So many tries in a row may bring nothing. With the pauses between them, nearly a minute. */
 const TRIES = 9;
-const PREFIX = "chatcmpl-";
 
 /** An error that only the gateway at hand has: the answer may be going on. */
 class Broken extends Error {
@@ -91,7 +91,7 @@ export function take(turn, event, now) {
  * @param {number} now
  */
 function takeChunk(turn, chunk, now) {
-  turn.requestId ||= String(chunk.id).replace(PREFIX, "");
+  turn.requestId ||= requestIdOf(String(chunk.id));
   const text = chunk.choices[0]?.delta?.content;
   if (text) {
     turn.firstMs ??= now;

@@ -100,6 +100,15 @@ export function shortId(id) {
 }
 
 /**
+ * The request id in what somebody gives as one, which may be as an answer shows it.
+ *
+ * @param {string} shown
+ */
+export function requestIdOf(shown) {
+  return shown.replace(/^chatcmpl-/, "");
+}
+
+/**
  * A count with its noun.
  *
  * @param {number} value

@@ -2,7 +2,7 @@
 
 import { call, isAbort, query, told } from "../api.js";
 import { fill, h, setText } from "../dom.js";
-import { clock, count, duration, plural, shortId } from "../format.js";
+import { clock, count, duration, plural, requestIdOf, shortId } from "../format.js";
 import { RequestList, STATES, stageOf, stagesDone } from "../request_list.js";
 import { href } from "../router.js";
 import { follow } from "../sse.js";
@@ -118,7 +118,7 @@ class RequestsView {
 
   /** @param {string} [state] */
   filter(state = this.list.filter.state) {
-    this.list = new RequestList({ state, prefix: this.prefix.value.trim().toLowerCase() });
+    this.list = new RequestList({ state, prefix: requestIdOf(this.prefix.value.trim().toLowerCase()) });
     return this.restart();
   }
 
