@@ -7,6 +7,7 @@ from pathlib import Path
 from openai.types.chat import ChatCompletionMessageParam
 
 from e2e.stack import Stack
+from penstock.messages.ids import request_id_of
 from penstock.messages.topics import (
     CHAT_GENERATED,
     CHAT_REQUESTS,
@@ -70,8 +71,8 @@ def test_every_citation_quotes_its_document_exactly(indexed: Stack) -> None:
 
 async def test_one_trace_id_stands_in_the_headers_on_all_five_topics(indexed: Stack) -> None:
     response = indexed.post({"model": indexed.model, "messages": QUESTION, "max_tokens": 8})
-    request_id = response.json()["id"].removeprefix("chatcmpl-")
-    assert response.headers["x-request-id"].removeprefix("chatcmpl-") == request_id
+    request_id = request_id_of(response.json()["id"])
+    assert response.headers["x-request-id"] == request_id
     found: dict[str, set[str]] = {}
     for record in await indexed.records(CHAT_TOPICS):
         envelope = envelope_of(record)
@@ -86,7 +87,7 @@ def test_the_trace_command_shows_the_way_of_an_answer_by_its_id(indexed: Stack) 
     answer = indexed.post({"model": indexed.model, "messages": QUESTION, "max_tokens": 8}).json()
     told = indexed.run("trace", answer["id"])
     assert told.returncode == 0, told.stderr
-    assert told.stdout.startswith(answer["id"].removeprefix("chatcmpl-"))
+    assert told.stdout.startswith(request_id_of(answer["id"]))
     for topic in CHAT_TOPICS:
         assert f"send {topic.name}" in told.stdout
     for service in ("gateway", "tokenization", "retrieval", "generation", "postprocessing"):
@@ -99,7 +100,7 @@ async def test_usage_is_recorded_once_for_each_answer(indexed: Stack) -> None:
     answer = indexed.post({"model": indexed.model, "messages": QUESTION, "max_tokens": 8}).json()
     found = await indexed.records(["usage.recorded"])
     used = [json.loads(r.value or b"{}") for r in found if envelope_of(r) is not None]
-    mine = [u for u in used if f"chatcmpl-{u['request_id']}" == answer["id"]]
+    mine = [u for u in used if u["request_id"] == request_id_of(answer["id"])]
     assert [u["usage"]["completion_tokens"] for u in mine] == [answer["usage"]["completion_tokens"]]
 
 

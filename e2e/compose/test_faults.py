@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from e2e.compose.engine import Compose, docker, eventually
+from e2e.compose.engine import OURS, Compose, docker, eventually
 from e2e.faults.asks import MIXED, Kind, Load
 from e2e.faults.client import Door
 from e2e.faults.invariants import wrong_bytes
@@ -99,20 +99,7 @@ def test_an_answer_goes_on_when_generation_is_stopped_and_started(with_stub: Com
     assert any(one.longest_pause() > 1.5 and one.end and one.end.state == "completed" for one in seen)
 
 
-@pytest.mark.parametrize(
-    "service",
-    [
-        "gateway",
-        "tokenization",
-        "retrieval",
-        "generation",
-        "postprocessing",
-        "ingestion",
-        "worker",
-        "observer",
-        "inference",
-    ],
-)
+@pytest.mark.parametrize("service", OURS)
 @pytest.mark.usefixtures("stack")
 def test_it_ends_by_itself_when_it_is_told_to(with_stub: Compose, service: str) -> None:
     container = with_stub.container(service)

@@ -10,6 +10,7 @@ import pytest
 
 from e2e.compose.engine import JOBS, OURS, SERVERS, Compose, EngineError, docker, eventually
 from e2e.stack import ROOT
+from penstock.messages.ids import request_id_of
 
 LINE = ("gateway", "tokenization", "retrieval", "generation", "postprocessing")
 QUESTION = "What is a penstock?"
@@ -108,7 +109,7 @@ def test_the_console_shows_the_request_with_its_trace(stack: Compose) -> None:
     asked = client.chat.completions.create(
         model=model, messages=[{"role": "user", "content": "Say one word."}], max_tokens=4
     )
-    request = asked.id.removeprefix("chatcmpl-")
+    request = request_id_of(asked.id)
     headers = {"authorization": f"Bearer {stack.key}"}
     url = f"{stack.url}/console/api/requests/{request}"
 

@@ -17,6 +17,7 @@ from e2e.faults.asks import Ask, Kind
 from e2e.faults.events import Chunk, Completion, Cut, Failure, events
 from e2e.faults.invariants import GRACE_S
 from e2e.faults.seen import End, Piece, Seen, State
+from penstock.messages.ids import request_id_of
 
 SLOW_BYTES_A_SECOND = 1024
 _TRY_AGAIN = frozenset(
@@ -212,7 +213,7 @@ class Client:
                 seen.pieces.append(Piece(now, event_id, choice.delta.content))
 
     def _acknowledge(self, seen: Seen, completion_id: str) -> None:
-        request_id = completion_id.removeprefix("chatcmpl-")
+        request_id = request_id_of(completion_id)
         if not seen.request_id:
             seen.request_id = request_id
             seen.acknowledged = time.time()

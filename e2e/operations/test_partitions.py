@@ -16,6 +16,7 @@ from e2e.operations.api import Api, said
 from e2e.operations.stands import OperatedStand
 from e2e.stack import ROOT
 from e2e.stub.scripted import Script, expected
+from penstock.messages.ids import request_id_of
 from penstock.messages.topics import (
     CHAT_GENERATED,
     CHAT_PARTITIONS,
@@ -92,10 +93,10 @@ async def test_the_chat_topics_get_more_partitions(tmp_path: Path) -> None:
 
         found = await places(new)
         for one in after:
-            used = found[one["id"].removeprefix("chatcmpl-")]
+            used = found[request_id_of(one["id"])]
             assert len(used) == len(LINE)
             assert len(set.union(*used.values())) == 1, "the topics of the line are partitioned alike"
-        numbers = {min(found[one["id"].removeprefix("chatcmpl-")][CHAT_REQUESTS.name]) for one in after}
+        numbers = {min(found[request_id_of(one["id"])][CHAT_REQUESTS.name]) for one in after}
         assert max(numbers) >= CHAT_PARTITIONS, "new partitions are used"
     finally:
         await new.stop()

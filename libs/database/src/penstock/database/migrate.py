@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = Path(__file__).with_name("environment")
 BASE = "base"
-HEAD = "head"
 """Alembic's name for a database without tables."""
+HEAD = "head"
+"""And for one that has all migrations."""
 _LOCK_TIMEOUT = "10s"
 _IN_USE = "LockNotAvailableError"
 
