@@ -1,8 +1,12 @@
 """Settings from the environment: the defaults, several backends, and a wrong one told in one line."""
 
+import httpx2
 import pytest
 
 from penstock.streaming.settings import read_settings
+from penstock.streaming.stage import Each
+from penstock.tokenization.adapters.tgi import TgiModel
+from penstock.tokenization.main import stage
 from penstock.tokenization.settings import Settings
 
 
@@ -24,3 +28,12 @@ def test_a_wrong_setting_is_told_in_one_line(
         read_settings(Settings)
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("PENSTOCK_BACKENDS is not usable")
+
+
+async def test_a_question_waits_for_a_model_server_as_long_as_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_BACKEND_WAIT_SECONDS", "240")
+    monkeypatch.setenv("PENSTOCK_TOKENIZATION_CONCURRENCY", "7")
+    async with httpx2.AsyncClient() as client:
+        each = stage(read_settings(Settings), TgiModel(client, ["http://127.0.0.1:1"])).processing
+    assert isinstance(each, Each)
+    assert (each.retry_seconds, each.concurrency()) == (240, 7)

@@ -37,12 +37,14 @@ async def _run(settings: Settings) -> None:
     async with client, asyncio.TaskGroup() as tasks:
         model = TgiModel(client, urls)
         tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))
-        tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
-        each = Each(
-            tokenization.handle, lambda: settings.tokenization_concurrency, settings.backend_wait_seconds
-        )
-        stage = Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
-        await worker.serve([stage], FLOWS["tokenization"], settings, readiness, stop)
+        await worker.serve([stage(settings, model)], FLOWS["tokenization"], settings, readiness, stop)
+
+
+def stage(settings: Settings, model: TgiModel) -> Stage:
+    """Return what the service does."""
+    tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
+    each = Each(tokenization.handle, lambda: settings.tokenization_concurrency, settings.backend_wait_seconds)
+    return Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
 
 
 async def _reason(model: TgiModel) -> str | None:
