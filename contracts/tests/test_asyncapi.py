@@ -16,6 +16,7 @@ from penstock.messages.topics import CHAT_REQUESTS, TOPICS
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition, Record
+from penstock.streaming.stage import Batch, Stage
 from penstock.streaming.tracing import Spans
 
 DOCUMENT = asyncapi()
@@ -66,9 +67,14 @@ def test_every_event_is_a_message_with_headers_payload_and_key() -> None:
         assert messages[name]["bindings"]["kafka"]["key"]["type"] == "string"
 
 
+async def _nothing(_: object) -> tuple[()]:
+    return ()
+
+
 async def test_dead_letters_have_the_headers_the_runner_gives_them() -> None:
     broker = MemoryBroker()
-    outbox = Outbox("tokenization", None, broker.producer(), Spans(NoOpTracer(), "tokenization"), lambda: 7)
+    stage = Stage("tokenization", (CHAT_REQUESTS,), Batch(_nothing), None)
+    outbox = Outbox(stage, broker.producer(), Spans(NoOpTracer(), "tokenization"), lambda: 7)
     record = Record(Partition("chat.requests", 3), 41, b"key", b"no event", [("x", b"y")], 0)
 
     await outbox.bury(record, CHAT_REQUESTS, "header ce_id is missing")

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 import kafka
+import pytest
 from opentelemetry.sdk.metrics.export import (
     DataPointT,
     HistogramDataPoint,
@@ -16,7 +17,7 @@ from penstock.messages.chat import AnswerStarted, ChatRequested, Message, Reques
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
-from penstock.streaming import records
+from penstock.streaming import each, records
 from penstock.streaming.adapters.kafka.client import Thread
 from penstock.streaming.adapters.kafka.producer import KafkaRecordProducer
 from penstock.streaming.adapters.memory import MemoryBroker
@@ -83,8 +84,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def test_what_waits_is_told_in_records_and_tokens_and_with_its_age(
-    measured: Measured,
+    measured: Measured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(each, "LOOKAHEAD_BYTES", 0)
     line, go_on = Line(), asyncio.Event()
 
     async def handle(_: Received[Event]) -> AsyncGenerator[Outgoing, None]:

@@ -20,7 +20,7 @@ from penstock.messages.chat import (
 from penstock.messages.envelope import Envelope, from_headers, to_headers
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
-from penstock.streaming import records
+from penstock.streaming import fold, records, runner
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
@@ -101,7 +101,7 @@ class Line:
 
 @pytest.fixture
 async def line(broker: Any, unique: Callable[[str], str]) -> Line:
-    source = Topic(unique("in"), 2, (ChatRequested, TextGenerated))
+    source = Topic(unique("in"), 2, (ChatRequested, TextGenerated, RequestFailed))
     target = Topic(unique("out"), 2, (AnswerStarted, RequestFailed))
     await broker.make_topics([source, target])
     results = await broker.reader([Partition(target.name, n) for n in range(2)], "beginning")
@@ -373,6 +373,8 @@ def folded(line: Line) -> Fold[str]:
 
     def handle(state: str | None, received: Received[Event]) -> Step[str]:
         event = received.event
+        if isinstance(event, RequestFailed):
+            return Step(None, [Outgoing(line.target, event)])
         assert isinstance(event, TextGenerated)
         if state is None and event.start > 0:
             return Step(None)
@@ -389,7 +391,8 @@ async def test_a_subject_commits_at_its_end_and_a_restart_reads_it_again(line: L
     async with line.running(folded(line)) as offsets:
         await line.send("x", TextGenerated(start=0, text="a"))
         await line.send("x", TextGenerated(start=1, text="b"))
-        await until(lambda: offsets.in_flight == 2)
+        await until(lambda: sum(mark.position for mark in offsets.marks().values()) == 2)
+        assert offsets.in_flight == 1  # the first one holds the commit back, for both
     async with line.running(folded(line)) as offsets:
         await line.send("x", TextGenerated(start=2, text="."))
         assert [r.event for r in await line.events(1)] == [AnswerStarted(model="ab")]
@@ -406,7 +409,14 @@ async def test_a_subject_commits_at_its_end_and_a_restart_reads_it_again(line: L
     assert not await line.results.poll(0.1)
 
 
-async def test_a_subject_that_fails_or_never_ends_is_told_so(line: Line) -> None:
+def failed(code: str) -> RequestFailed:
+    return RequestFailed(code=code, message="It failed.", status=503, stage="elsewhere")
+
+
+async def test_a_subject_that_fails_or_never_ends_is_told_so_once(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.1)
     async with line.running(folded(line)) as offsets:
         await line.send("bad", TextGenerated(start=0, text="a"))
         await line.send("bad", TextGenerated(start=1, text="!"))
@@ -415,9 +425,101 @@ async def test_a_subject_that_fails_or_never_ends_is_told_so(line: Line) -> None
         headers = to_headers(envelope("unreadable", TextGenerated))
         await line.producer.send(line.source.name, b"unreadable", b"\xff", headers)
         outcome = {r.envelope.subject: r.event for r in await line.events(3)}
+        codes = {s: e.code for s, e in outcome.items() if isinstance(e, RequestFailed)}
+        assert codes == {"bad": "no_way", "endless": "deadline_exceeded", "unreadable": "invalid_event"}
+        # The log's own end of each comes later, and counts no more.
+        for subject in codes:
+            await line.send(subject, failed("too_late"))
         await until(lambda: offsets.in_flight == 0)
-    codes = {s: e.code for s, e in outcome.items() if isinstance(e, RequestFailed)}
-    assert codes == {"bad": "no_way", "endless": "deadline_exceeded", "unreadable": "invalid_event"}
+        assert not await line.results.poll(0.1)
+
+
+async def test_an_answer_whose_end_is_in_the_log_is_not_late_however_late_it_is_read(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold, "GRACE_MS", 0)
+    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.05)
+    deadline_ms = unix_ms() + 1_000
+    await line.send("in time", TextGenerated(start=0, text="a"), deadline_ms)
+    await line.send("in time", TextGenerated(start=1, text="."), deadline_ms)
+    await line.send("late", TextGenerated(start=0, text="b"), deadline_ms)
+    await asyncio.sleep(1.2)
+    await line.send("late", TextGenerated(start=1, text="."), deadline_ms)
+    async with line.running(folded(line)):
+        outcome = {r.envelope.subject: r.event for r in await line.events(2)}
+    assert outcome["in time"] == AnswerStarted(model="a")
+    assert isinstance(outcome["late"], RequestFailed)
+    assert outcome["late"].code == "deadline_exceeded"
+
+
+async def test_many_pieces_of_an_open_answer_are_not_kept(line: Line) -> None:
+    async with line.running(folded(line)) as offsets:
+        await asyncio.gather(
+            *(line.send("x", TextGenerated(start=number, text="a")) for number in range(200))
+        )
+        await until(lambda: sum(mark.position for mark in offsets.marks().values()) == 200)
+        assert offsets.in_flight == 1
+        await line.send("x", TextGenerated(start=200, text="."))
+        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="a" * 200)]
+
+
+async def test_what_waits_for_a_slot_ends_at_its_deadline(line: Line) -> None:
+    go_on = asyncio.Event()
+
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        await go_on.wait()
+        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
+
+    async with line.running(Each(handle, lambda: 1)):
+        await line.send_to(0, "runs")
+        for number in range(20):
+            await line.send(f"waits{number}", deadline_ms=unix_ms() + 400)
+        ended = await line.events(20)  # while the only slot is taken
+        go_on.set()
+        await line.events(1)
+    codes = {r.event.code for r in ended if isinstance(r.event, RequestFailed)}
+    assert codes == {"deadline_exceeded"}
+    assert {r.envelope.subject for r in ended} == {f"waits{number}" for number in range(20)}
+
+
+async def test_a_request_that_has_failed_before_is_passed_on_at_once(line: Line) -> None:
+    async def handle(_: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        await asyncio.sleep(60)
+        yield Outgoing(line.target, AnswerStarted(model="m"))
+
+    async with line.running(Each(handle, lambda: 0)):  # no slot at all
+        await line.send("r1", failed("refused"))
+        [received] = await line.events(1)
+    assert received.event == failed("refused")
+    assert not await line.dead.poll(0.1)
+
+
+async def test_an_event_too_large_for_the_broker_fails_its_request_and_no_more(line: Line) -> None:
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        size = (5 << 20) if received.envelope.subject == "big" else 1
+        yield Outgoing(line.target, AnswerStarted(model="m" * size))
+
+    async with line.running(Each(handle, lambda: 4)) as offsets:
+        await line.send("big")
+        [received] = await line.events(1)
+        await line.send("small")
+        [after] = await line.events(1)
+        await until(lambda: offsets.in_flight == 0)
+    assert isinstance(received.event, RequestFailed)
+    assert (received.event.code, received.event.status) == ("record_too_large", 413)
+    assert after.event == AnswerStarted(model="m")
+
+
+async def test_a_handlers_own_timeout_is_no_deadline(line: Line) -> None:
+    async def handle(_: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        raise TimeoutError
+        yield  # what makes it a generator
+
+    async with line.running(Each(handle, lambda: 4)):
+        await line.send("r1", deadline_ms=unix_ms() + 60_000)
+        [received] = await line.events(1)
+    assert isinstance(received.event, RequestFailed)
+    assert received.event.code == "internal_error"
 
 
 async def test_records_of_a_replaced_owner_are_ignored_also_after_a_restart(line: Line) -> None:

@@ -1,5 +1,7 @@
 """The watermark: whatever the order of completion, only contiguous work is ever committed."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +19,24 @@ def test_commits_exactly_the_contiguous_part(offsets: list[int], data: st.DataOb
     mark = Watermark()
     for offset in offsets:
         mark.add(offset)
-    done: set[int] = set()
+    unfinished = list(offsets)
     for offset in data.draw(st.permutations(offsets)):
         mark.done(offset)
-        done.add(offset)
-        open_offsets = [o for o in offsets if o not in done]
-        finished = [o for o in offsets if not open_offsets or o < open_offsets[0]]
-        assert mark.committable == (finished[-1] + 1 if finished else None)
-        assert mark.in_flight == len(offsets) - len(finished)
+        unfinished.remove(offset)
+        assert mark.committable == (unfinished[0] if unfinished else offsets[-1] + 1)
+        assert mark.in_flight == len(unfinished)
+
+
+def test_behind_one_that_is_not_handled_those_that_are_cost_no_memory() -> None:
+    mark = Watermark()
+    for offset in range(10_000):
+        mark.add(offset)
+        if offset:
+            mark.done(offset)
+    assert (mark.committable, mark.in_flight) == (0, 1)
+    assert sys.getsizeof(mark._open) < 2_000
+    mark.done(0)
+    assert mark.committable == 10_000
 
 
 @given(logs, st.data())
@@ -40,7 +52,7 @@ def test_a_restart_at_the_watermark_repeats_everything_unfinished(
         for offset in data.draw(st.sets(st.sampled_from(polled))) if polled else ():
             mark.done(offset)
             done.add(offset)
-    resume_at = mark.committable or 0
+    resume_at = mark.committable
     assert set(offsets) - done <= {o for o in offsets if o >= resume_at}
 
 

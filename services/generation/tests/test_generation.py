@@ -8,7 +8,7 @@ import pytest
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
 from penstock.generation.timely import Patience
 from penstock.messages.chat import (
     ChatRetrieved,
@@ -172,9 +172,34 @@ async def test_a_refusal_reaches_the_client_with_its_reason() -> None:
     assert (failed.status, failed.message) == (400, "`inputs` too long")
 
 
-async def test_backends_that_stay_away_fail_the_request_in_the_end() -> None:
-    with pytest.raises(PermanentError, match="no backend"):
-        await run(ScriptedBackend(slots=0), patience=Patience(retry=0.3))
+async def test_backends_that_are_away_are_waited_for_however_long_it_takes() -> None:
+    backend = ScriptedBackend([BackendAway("connection refused")], HELLO, slots=0)
+    running = asyncio.create_task(run(backend, patience=Patience(retry=0.01)))
+    await asyncio.sleep(0.3)
+    assert not running.done()
+    backend.slots = 1
+    assert text_of(await running) == "Hello"
+
+
+async def test_text_of_a_backend_that_has_gone_is_continued_when_one_is_back() -> None:
+    gone: Script = [Token("Hel"), BackendAway("connection refused")]
+    away: list[Script] = [[BackendAway("connection refused")] for _ in range(3)]
+    backend = ScriptedBackend(gone, *away, [Token("lo"), End("stop", 1)])
+    assert text_of(await run(backend, patience=Patience(retry=0.01))) == "Hello"
+
+
+async def test_backends_that_keep_failing_at_a_request_fail_it_in_the_end() -> None:
+    failing: list[Script] = [[BackendFailed("broken")] for _ in range(20)]
+    with pytest.raises(PermanentError, match="broken"):
+        await run(ScriptedBackend(*failing), patience=Patience(retry=0.3))
+
+
+async def test_usage_counts_the_tokens_of_the_passages() -> None:
+    passages = (Passage(document_id="d", title="T", start=0, end=4, text="text", tokens=7),)
+    events = await run(ScriptedBackend(HELLO), received=request(passages=passages))
+    finished = events[-1]
+    assert isinstance(finished, GenerationFinished)
+    assert finished.usage.prompt_tokens == 4 + 7
 
 
 async def test_a_stop_sequence_is_not_shown_even_when_it_comes_in_pieces() -> None:

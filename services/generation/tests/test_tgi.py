@@ -8,7 +8,7 @@ from huggingface_hub import set_async_client_factory
 from huggingface_hub.utils._http import default_async_client_factory
 
 from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_transport
-from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
 from penstock.messages.chat import Sampling
 
 EVENT = b'data:{"index":1,"token":{"id":1,"text":"%s","logprob":-0.5,"special":%s}%s}\n\n'
@@ -73,7 +73,7 @@ async def test_a_stream_becomes_tokens_and_an_end(serve: Serve) -> None:
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(422, BackendRefused), (429, BackendBusy), (503, BackendFailed), (404, BackendFailed)],
+    [(422, BackendRefused), (429, BackendBusy), (503, BackendAway), (404, BackendFailed)],
 )
 async def test_an_error_status_is_told_in_the_servers_words(
     serve: Serve, status: int, kind: type[Exception]

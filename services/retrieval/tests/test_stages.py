@@ -10,7 +10,6 @@ from penstock.messages.documents import DocumentIndexed
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import (
-    CHAT_RESPONSES,
     CHAT_RETRIEVED,
     CHAT_TOKENIZED,
     DOCUMENTS_CHUNKED,
@@ -91,7 +90,7 @@ async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_em
         assert await first(broker, DOCUMENTS_INDEXED) is not None
         embedder.failures.append(PermanentError("embedding_refused", "no"))
         await put(broker, CHAT_TOKENIZED, QUESTION, "request")
-        failed = await first(broker, CHAT_RESPONSES)
+        failed = await first(broker, CHAT_RETRIEVED)
     assert isinstance(failed, RequestFailed)
     assert (failed.code, failed.stage) == ("embedding_refused", "retrieval")
 

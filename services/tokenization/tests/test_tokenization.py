@@ -10,7 +10,7 @@ from penstock.messages.chat import ChatRequested, ChatTokenized, Message, Reques
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.search import Filter, Search
-from penstock.messages.topics import CHAT_RESPONSES, CHAT_TOKENIZED
+from penstock.messages.topics import CHAT_TOKENIZED
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Outgoing, Received
@@ -71,7 +71,7 @@ async def tokenized(
 
 async def refused(*messages: Message, limits: Limits, max_tokens: int | None = None) -> RequestFailed:
     outgoing = await ask(*messages, limits=limits, max_tokens=max_tokens)
-    assert outgoing.topic is CHAT_RESPONSES
+    assert outgoing.topic is CHAT_TOKENIZED
     assert isinstance(outgoing.event, RequestFailed)
     assert outgoing.event.status == 400
     return outgoing.event

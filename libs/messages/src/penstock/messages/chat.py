@@ -203,7 +203,10 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):
-    """chat.responses (or chat.generated, from generation): there will be no (more) answer. Terminal.
+    """There will be no (more) answer. Terminal.
+
+    A stage before generation writes it into its own topic, and it travels down the line like the request, so
+    that one place, the journal in chat.generated, decides which end of a request is the first.
 
     `code` is for programs, `message` for people; neither holds prompt or answer text. `status` is the HTTP
     status a gateway gives to a client that waits.

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from penstock.messages import topics
-from penstock.messages.chat import RequestFailed
 from penstock.messages.event import Event
 from penstock.messages.topics import TOPICS, Topic
 
@@ -42,8 +41,6 @@ def _all_of(several: Iterable[Topic]) -> Events:
     return {topic: topic.events for topic in several}
 
 
-_FAILURES: Events = {topics.CHAT_RESPONSES: (RequestFailed,)}
-
 FLOWS: Mapping[str, Flow] = {
     "gateway": Flow(
         reads=_all_of((topics.CHAT_RESPONSES, topics.CHAT_REQUESTS)),
@@ -51,12 +48,12 @@ FLOWS: Mapping[str, Flow] = {
     ),
     "tokenization": Flow(
         reads=_all_of((topics.CHAT_REQUESTS,)),
-        writes={**_all_of((topics.CHAT_TOKENIZED,)), **_FAILURES},
+        writes=_all_of((topics.CHAT_TOKENIZED,)),
         handled=(topics.CHAT_REQUESTS,),
     ),
     "retrieval": Flow(
         reads=_all_of((topics.CHAT_TOKENIZED, topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED)),
-        writes={**_all_of((topics.CHAT_RETRIEVED, topics.DOCUMENTS_INDEXED)), **_FAILURES},
+        writes=_all_of((topics.CHAT_RETRIEVED, topics.DOCUMENTS_INDEXED)),
         handled=(topics.CHAT_TOKENIZED, topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED),
     ),
     "generation": Flow(

@@ -41,8 +41,8 @@ class Topic(NamedTuple):
 
 
 CHAT_REQUESTS = Topic("chat.requests", CHAT_PARTITIONS, (chat.ChatRequested,))
-CHAT_TOKENIZED = Topic("chat.tokenized", CHAT_PARTITIONS, (chat.ChatTokenized,))
-CHAT_RETRIEVED = Topic("chat.retrieved", CHAT_PARTITIONS, (chat.ChatRetrieved,))
+CHAT_TOKENIZED = Topic("chat.tokenized", CHAT_PARTITIONS, (chat.ChatTokenized, chat.RequestFailed))
+CHAT_RETRIEVED = Topic("chat.retrieved", CHAT_PARTITIONS, (chat.ChatRetrieved, chat.RequestFailed))
 CHAT_GENERATED = Topic(
     "chat.generated",
     CHAT_PARTITIONS,

@@ -15,7 +15,7 @@ from tenacity import (
 
 from penstock.messages.envelope import Envelope
 from penstock.streaming.errors import HandlerError, PermanentError, TransientError
-from penstock.streaming.ports import BrokerError
+from penstock.streaming.ports import BrokerError, RecordTooLarge
 from penstock.streaming.stage import RETRY_SECONDS
 from penstock.telemetry import names
 
@@ -40,7 +40,7 @@ async def attempt(
 
     Transient errors are repeated with exponential backoff and jitter for `retry_seconds`; the current span is
     told. An unexpected exception is a fault in the handler: it becomes a permanent `internal_error`. Only
-    BrokerError is raised.
+    BrokerError is raised, but for RecordTooLarge, which no repetition would change.
     """
     remaining = (envelope.deadline_ms - clock_ms()) / 1000 if envelope.deadline_ms else None
     if remaining is not None and remaining <= 0:
@@ -52,20 +52,28 @@ async def attempt(
         reraise=True,
         before_sleep=lambda state: _tell(state, retried),
     )
+    deadline = asyncio.timeout(remaining)
     try:
-        async with asyncio.timeout(remaining):
+        async with deadline:
             async for trial in retries:
                 with trial:
                     await handle()
-    except TimeoutError:
-        return DeadlineExceeded()
+    except TimeoutError as error:  # of the deadline, or else the handler's own
+        return DeadlineExceeded() if deadline.expired() else fault(error, envelope)
     except HandlerError as error:
         return error
+    except RecordTooLarge as error:
+        return too_large(error)
     except BrokerError:
         raise
     except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
         return fault(error, envelope)
     return None
+
+
+def too_large(error: RecordTooLarge) -> HandlerError:
+    """Return what the client is told when an event of its request is larger than the broker takes."""
+    return PermanentError("record_too_large", f"A record of the request was too large: {error}", 413)
 
 
 def _tell(state: RetryCallState, retried: Callable[[], None]) -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from opentelemetry.trace import Span, use_span
 
 from penstock.messages.envelope import Envelope
+from penstock.streaming.acknowledgements import Acknowledgements
 from penstock.streaming.attempts import attempt
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
@@ -52,14 +53,17 @@ class BatchProcessor:
     async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
         return cause
 
-    def abandon(self, partition: Partition, subject: str) -> None:
-        """Each event stands for itself: there is no state to forget."""
+    def abandon(self, _partition: Partition, _subject: str, /) -> bool:
+        return True  # each event stands for itself: there is no state to forget
 
     def assign(self, partition: Partition, note: str) -> None:
         """Each event stands for itself: nothing goes before it."""
 
     def note(self, _partition: Partition, _offset: int, /) -> str:
         return ""
+
+    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
+        """Each event stands for itself: nothing waits for the end of the log."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         self._waiting = deque(w for w in self._waiting if w.received.partition not in partitions)
@@ -117,12 +121,13 @@ class BatchProcessor:
         by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
 
         async def handle() -> None:
-            acks: list[asyncio.Future[int]] = []
+            acks = Acknowledgements()
             counts: Counter[int] = Counter()  # per cause: the same in whatever batch it comes again
             for cause, outgoing in await self._handle([work.received for work in works]):
                 nth = counts[id(cause)]
                 counts[id(cause)] += 1
-                acks.append(self._outbox.emit(cause.envelope, outgoing, nth, by_cause[id(cause)]))
-            await asyncio.gather(*acks)
+                span, number = by_cause[id(cause)], cause.partition.number
+                acks.add(self._outbox.emit(cause.envelope, outgoing, nth, span, number))
+            await acks.all()
 
         return await attempt(handle, works[0].received.envelope, self._clock_ms, self._meter.retried)

@@ -34,6 +34,6 @@ class Failures:
             partition=record.partition.number,
             offset=record.offset,
         )
-        await self._outbox.fail_request(envelope, error, span)
+        await self._outbox.fail_request(envelope, error, span, record.partition.number)
         if not isinstance(error, DeadlineExceeded):
             await self._outbox.bury(record, topic, str(error), envelope, span)

@@ -1,42 +1,54 @@
 """Events folded into the state of their subject, in log order; committed when the subject has ended."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Coroutine, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import INVALID_SPAN, Span
 
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.reading import Fence
-from penstock.streaming.attempts import DeadlineExceeded, fault
-from penstock.streaming.errors import HandlerError
-from penstock.streaming.ports import Partition
+from penstock.streaming.acknowledgements import Acknowledgements
+from penstock.streaming.attempts import DeadlineExceeded, fault, too_large
+from penstock.streaming.errors import HandlerError, PermanentError
+from penstock.streaming.ports import Partition, RecordTooLarge
 from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Fold, Outgoing, Received
 from penstock.streaming.tracing import about
 from penstock.telemetry import names
-from penstock.telemetry.about import About, work_for, working_for
+from penstock.telemetry.about import About, working_for
 from penstock.telemetry.spans import current
 
-GRACE_MS = 2_000  # past its deadline, for the stages before to say so themselves
+GRACE_MS = 2_000  # past its deadline, for the one who ends requests to say so
+KEPT_MS = 600_000
+"""For how long past its deadline a subject that we ended waits for its own end in the log."""
+SWEEP_SECONDS = 0.25
+_NEVER_MS = 1 << 62
 _MAX_ENDING = 256
 _MAX_RISES = 1_000
 
 
 @dataclass(slots=True)
 class _Subject:
-    """One open subject: its state, the records it holds back, and the acknowledgements it waits for."""
+    """One open subject: its state, and the first of its records, which holds the commit back.
 
-    first: Envelope
+    `error` says why we have ended it ourselves, if we have: then the log may still hold an end of its own,
+    which must not count. `first` is None if none of its records could be read.
+    """
+
+    first: Work | None
     whom: About
     span: Span
     began: float
     epoch: int
+    due_ms: int
     state: object = None
-    works: list[Work] = field(default_factory=list)
-    acks: list[asyncio.Future[int]] = field(default_factory=list)
+    acks: Acknowledgements = field(default_factory=Acknowledgements)
     emitted: int = 0
+    error: HandlerError | None = None
+    failing: asyncio.Task[None] | None = None
 
 
 class _Epochs:
@@ -62,19 +74,25 @@ class FoldProcessor:
     """Runs a `Fold` stage (port: Processor).
 
     Records of an epoch that a later owner has replaced are skipped (`penstock.messages.reading`); the epoch
-    up to the committed offset is kept with the commit.
+    up to the committed offset is kept with the commit. Deadlines go by the log's own time: that of the last
+    record read, or of the last look at a partition's end if nothing before it is unread. So a stage that
+    was away, or is behind, fails no answer whose end it has yet to read.
     """
 
     def __init__(self, processing: Fold[object], means: Means) -> None:
         self._handle = processing.handle
-        self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
+        self._outbox, self._failures, self._spans, _, self._meter = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
         self._epochs: dict[Partition, _Epochs] = {}
+        self._read_to: dict[Partition, int] = {}
+        self._log_ms: dict[Partition, int] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
+        self._next_sweep = 0.0
 
     def submit(self, work: Work) -> None:
         received = work.received
+        self._read(received.partition, received.offset + 1, work.record.timestamp_ms)
         if not self._epochs[received.partition].admits(received.envelope.epoch, received.offset):
             self._meter.fenced[work.topic.name] += 1
             work.done()
@@ -86,24 +104,32 @@ class FoldProcessor:
         elif subject.epoch != received.envelope.epoch:
             subject.epoch = received.envelope.epoch
             subject.span.add_event(names.EVENT_TAKEN_OVER, {names.PENSTOCK_EPOCH: subject.epoch})
-        subject.works.append(work)
         with working_for(subject.whom):
-            self._fold(key, subject, received)
+            self._take(key, subject, work)
+        if subject.first is not work:
+            work.done()  # the first one holds the commit back, and so all that follow are read again
 
-    def _fold(self, key: tuple[Partition, str], subject: _Subject, received: Received[Event]) -> None:
+    def _take(self, key: tuple[Partition, str], subject: _Subject, work: Work) -> None:
+        if subject.error is None and subject.due_ms < work.record.timestamp_ms:
+            self._fail(subject, DeadlineExceeded(), work)
+        over = self._fold(subject, work) if subject.error is None else work.received.event.TERMINAL
+        if over:
+            self._end(key)
+
+    def _fold(self, subject: _Subject, work: Work) -> bool:
+        """Fold one event, and return whether it is the last of its subject."""
         try:
-            step = self._handle(subject.state, received)
+            step = self._handle(subject.state, work.received)
         except HandlerError as error:
-            self._end(key, error)
-            return
+            self._fail(subject, error, work)
+            return work.received.event.TERMINAL
         except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
-            self._end(key, fault(error, received.envelope))
-            return
+            self._fail(subject, fault(error, work.received.envelope), work)
+            return work.received.event.TERMINAL
         for outgoing in step.outgoing:
-            self._emit(subject, outgoing)
+            self._emit(subject, work.received, outgoing)
         subject.state = step.state
-        if step.state is None:
-            self._end(key, None)
+        return step.state is None
 
     @property
     def is_full(self) -> bool:
@@ -115,19 +141,35 @@ class FoldProcessor:
     def tick(self) -> None:
         if self._broken is not None:
             raise self._broken
-        now = self._clock_ms()
-        late = [
-            k for k, s in self._open.items() if s.first.deadline_ms and s.first.deadline_ms + GRACE_MS < now
-        ]
-        for key in late:
-            self._end(key, DeadlineExceeded())
+        now = self._meter.now()
+        if self._open and now >= self._next_sweep:
+            self._next_sweep = now + SWEEP_SECONDS
+            self._sweep()
+
+    def _sweep(self) -> None:
+        """End what is past its deadline, and forget what we ended long ago."""
+        for key, subject in list(self._open.items()):
+            log_ms = self._log_ms.get(key[0], 0)
+            if subject.error is not None:
+                if subject.due_ms + KEPT_MS < log_ms:
+                    self._end(key)
+            elif subject.due_ms < log_ms and subject.first is not None:
+                self._fail(subject, DeadlineExceeded(), subject.first)
 
     async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:
         return cause
 
-    def abandon(self, partition: Partition, subject: str) -> None:
-        if (partition, subject) in self._open:
-            self._end((partition, subject), None)
+    def abandon(self, partition: Partition, subject: str, /) -> bool:
+        key = (partition, subject)
+        known = self._open.get(key)
+        if known is None:
+            due_ms = self._log_ms.get(partition, 0)
+            self._open[key] = _Subject(
+                None, About(subject), INVALID_SPAN, self._meter.now(), 0, due_ms, error=_unreadable()
+            )
+            return True
+        fails, known.error, known.state = known.error is None, known.error or _unreadable(), None
+        return fails
 
     def assign(self, partition: Partition, note: str) -> None:
         self._epochs[partition] = _Epochs(int(note or "0"))
@@ -136,7 +178,15 @@ class FoldProcessor:
         epochs = self._epochs.get(partition)
         return str(epochs.before(offset)) if epochs else ""
 
+    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
+        for partition, end in ends.items():
+            if self._read_to.get(partition, 0) >= end:
+                self._read(partition, end, at_ms)
+
     def revoke(self, partitions: Collection[Partition]) -> None:
+        for partition in partitions:
+            self._read_to.pop(partition, None)
+            self._log_ms.pop(partition, None)
         for key in [key for key in self._open if key[0] in partitions]:
             self._open.pop(key).span.end()
 
@@ -146,35 +196,65 @@ class FoldProcessor:
         for subject in self._open.values():
             subject.span.end()
 
+    def _read(self, partition: Partition, to: int, at_ms: int) -> None:
+        self._read_to[partition] = max(to, self._read_to.get(partition, 0))
+        self._log_ms[partition] = max(at_ms, self._log_ms.get(partition, 0))
+
     def _begin(self, work: Work) -> _Subject:
         envelope = work.received.envelope
         self._spans.waited(envelope, work.record)
         span = self._spans.process(envelope, work.record)
         whom = about(work.topic.name, envelope)
-        return _Subject(envelope, whom, span, self._meter.now(), envelope.epoch)
+        due_ms = envelope.deadline_ms + GRACE_MS if envelope.deadline_ms else _NEVER_MS
+        return _Subject(work, whom, span, self._meter.now(), envelope.epoch, due_ms)
 
-    def _emit(self, subject: _Subject, outgoing: Outgoing) -> None:
-        ack = self._outbox.emit(subject.first, outgoing, subject.emitted, subject.span)
-        subject.acks.append(ack)
+    def _emit(self, subject: _Subject, received: Received[Event], outgoing: Outgoing) -> None:
+        assert subject.first is not None  # noqa: S101  # what could not be read is never folded
+        cause, number = subject.first.received.envelope, received.partition.number
+        subject.acks.add(self._outbox.emit(cause, outgoing, subject.emitted, subject.span, number))
         subject.emitted += 1
 
-    def _end(self, key: tuple[Partition, str], error: HandlerError | None) -> None:
-        task = asyncio.create_task(self._finish(self._open.pop(key), error))
+    def _fail(self, subject: _Subject, error: HandlerError, last: Work) -> None:
+        """End a subject ourselves. It stays open, and is not committed, until the log ends it as well."""
+        assert subject.first is not None  # noqa: S101  # what could not be read is never folded
+        subject.error, subject.state = error, None
+        cause = subject.first.received.envelope
+        subject.failing = self._start(
+            self._failures.fail(last.record, last.topic, cause, error, subject.span), subject.whom
+        )
+
+    def _end(self, key: tuple[Partition, str]) -> None:
+        subject = self._open.pop(key)
+        if subject.first is not None:
+            self._start(self._settle(subject, subject.first), subject.whom)
+
+    async def _settle(self, subject: _Subject, first: Work) -> None:
+        """Wait until all that a subject caused is acknowledged; then its records may be committed."""
+        with current(subject.span):
+            if subject.failing is not None:
+                await subject.failing
+            try:
+                await subject.acks.all()
+            except RecordTooLarge as error:
+                if subject.error is None:
+                    subject.error = too_large(error)
+                    cause = first.received.envelope
+                    await self._failures.fail(first.record, first.topic, cause, subject.error, subject.span)
+            self._meter.processed(first.topic.name, subject.began, subject.span, subject.error)
+        first.done()
+
+    def _start(self, work: Coroutine[Any, Any, None], whom: About) -> asyncio.Task[None]:
+        with working_for(whom):
+            task = asyncio.create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._finished)
-
-    async def _finish(self, subject: _Subject, error: HandlerError | None) -> None:
-        work_for(subject.whom)
-        with current(subject.span):
-            if error is not None:
-                last = subject.works[-1]
-                await self._failures.fail(last.record, last.topic, subject.first, error, subject.span)
-            await asyncio.gather(*subject.acks)
-            self._meter.processed(subject.works[-1].topic.name, subject.began, subject.span, error)
-        for work in subject.works:
-            work.done()
+        return task
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._broken = error
+
+
+def _unreadable() -> HandlerError:
+    return PermanentError("invalid_event", "A record of the request was invalid.")

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.messages.envelope import Envelope, derived_id
 from penstock.messages.event import Event
-from penstock.streaming.each import EachProcessor
+from penstock.streaming.each import LOOKAHEAD_BYTES, EachProcessor, size_of
 from penstock.streaming.ports import Partition
 from penstock.streaming.processors import Means, Work
 from penstock.streaming.stage import Each, Journaled, Outgoing, Received
@@ -66,6 +66,7 @@ class JournalProcessor(EachProcessor):
     def __init__(self, processing: Journaled, means: Means, takeover: Takeover) -> None:
         super().__init__(Each(self._handle_one, processing.concurrency), means)
         self._journal_handle = processing.handle
+        self._is_given_up = processing.is_given_up
         self._takeover = takeover
         self._owned: dict[Partition, _Owned] = {}
         self._runs: dict[_Turn, _Run] = {}
@@ -91,8 +92,8 @@ class JournalProcessor(EachProcessor):
 
     @property
     def is_full(self) -> bool:
-        held = sum(len(owned.held) for owned in self._owned.values())
-        return len(self._waiting) + held > self._concurrency()
+        held = sum(size_of(work) for owned in self._owned.values() for work in owned.held)
+        return self._waiting_bytes + held > LOOKAHEAD_BYTES
 
     def waiting(self, topic: str) -> int:
         return super().waiting(topic) + sum(len(owned.held) for owned in list(self._owned.values()))
@@ -117,6 +118,14 @@ class JournalProcessor(EachProcessor):
                 del owned.forget_ms[subject]
                 owned.lows.pop(subject, None)
 
+    def abandon(self, partition: Partition, subject: str, /) -> bool:
+        owned = self._owned.get(partition)
+        if owned is None or subject in owned.lows:
+            return False  # it runs, or has ended, or the next owner meets the record
+        owned.lows[subject] = owned.written
+        owned.forget_ms[subject] = self._clock_ms() + REMEMBER_MS
+        return True
+
     def revoke(self, partitions: Collection[Partition]) -> None:
         for work in self._waiting:
             if work.received.partition in partitions:
@@ -131,7 +140,7 @@ class JournalProcessor(EachProcessor):
                 run.handover.set()
 
     async def drain(self, seconds: float) -> None:
-        self._waiting.clear()
+        self._keep(())
         if self._claiming is not None:
             self._claiming.cancel()
         for owned in self._owned.values():
@@ -206,10 +215,13 @@ class JournalProcessor(EachProcessor):
         owned.forget_ms[received.envelope.subject] = self._clock_ms() + REMEMBER_MS
         done()
 
-    def _acknowledged(self, work: Work, offsets: Sequence[int]) -> None:
+    def _given_up(self, work: Work) -> bool:
+        return self._is_given_up(work.received.envelope.subject)
+
+    def _acknowledged(self, work: Work, offset: int) -> None:
         owned = self._owned.get(work.received.partition)
-        if owned is not None and owned.claim is not None and offsets:
-            owned.written = max(owned.written, Place(offsets[-1], owned.claim.marker.epoch))
+        if owned is not None and owned.claim is not None:
+            owned.written = max(owned.written, Place(offset, owned.claim.marker.epoch))
 
 
 def _turn(received: Received[Event]) -> _Turn:

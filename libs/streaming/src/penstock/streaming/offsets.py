@@ -1,6 +1,7 @@
 """Which offsets of the partitions we own may be committed."""
 
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 
 from penstock.streaming.ports import Partition, Position
 from penstock.streaming.watermark import UNKNOWN, Arrival, Watermark
@@ -30,7 +31,7 @@ class Offsets:
         """
         mark = self._marks[partition]
         mark.add(offset, arrival)
-        return lambda: mark.done(offset)
+        return partial(mark.done, offset)
 
     def drop(self, partitions: Collection[Partition]) -> None:
         """Forget partitions that were taken away."""
@@ -39,10 +40,12 @@ class Offsets:
             self._committed.pop(partition, None)
 
     def committable(self, partition: Partition) -> Position | None:
-        """Return what to commit for a partition, or None if there is nothing."""
+        """Return what to commit for a partition, or None if it is not ours."""
         mark = self._marks.get(partition)
-        offset = mark.committable if mark else None
-        return None if offset is None else Position(offset, self.note(partition, offset))
+        if mark is None:
+            return None
+        offset = mark.committable
+        return Position(offset, self.note(partition, offset))
 
     @property
     def owned(self) -> Collection[Partition]:
@@ -64,6 +67,17 @@ class Offsets:
         self._committed |= news
         return news
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something has been handled that `take_news` has not given yet."""
+        return any(
+            mark.committable != self._committed_at(partition) for partition, mark in self._marks.items()
+        )
+
+    def _committed_at(self, partition: Partition) -> int:
+        committed = self._committed.get(partition)
+        return -1 if committed is None else committed.offset
+
     def retake(self, news: Mapping[Partition, Position]) -> None:
         """Offer again what `take_news` gave and could not be committed."""
         for partition in news:
@@ -71,5 +85,5 @@ class Offsets:
 
     @property
     def in_flight(self) -> int:
-        """Return how many records are polled and not below their watermark."""
+        """Return how many records are polled and not handled."""
         return sum(mark.in_flight for mark in self._marks.values())

@@ -9,11 +9,12 @@ from opentelemetry.trace import INVALID_SPAN, Span
 
 from penstock.messages.chat import RequestFailed
 from penstock.messages.envelope import Envelope, Headers
+from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming import records
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Producer, Record, RecordTooLarge
-from penstock.streaming.stage import Outgoing
+from penstock.streaming.stage import Journaled, Outgoing, Received, Stage
 from penstock.streaming.tracing import Spans, acknowledge
 from penstock.telemetry.spans import traceparent, within
 
@@ -21,19 +22,17 @@ _FAILURE = -1  # its place among the events a record causes: a repeated failure 
 
 
 class Outbox:
-    """Writes for one stage, whose name becomes the events' source; `clock_ms` gives Unix milliseconds."""
+    """Writes for one stage, whose name becomes the events' source; `clock_ms` gives Unix milliseconds.
 
-    def __init__(
-        self,
-        stage: str,
-        failures: Topic | None,
-        producer: Producer,
-        spans: Spans,
-        clock_ms: Callable[[], int],
-    ) -> None:
-        self._source = f"/penstock/{stage}"
-        self._stage = stage
-        self._failures = failures
+    What goes to a journal goes to the partition of the record that caused it (`number`), whatever the hash of
+    its key says: an epoch counts in the partition that its owner has claimed, and in no other.
+    """
+
+    def __init__(self, stage: Stage, producer: Producer, spans: Spans, clock_ms: Callable[[], int]) -> None:
+        self._source = f"/penstock/{stage.name}"
+        self._stage = stage.name
+        self._failures = stage.failures
+        self._journal = stage.processing.journal if isinstance(stage.processing, Journaled) else None
         self._producer = producer
         self.room = producer.room
         self._spans = spans
@@ -41,9 +40,15 @@ class Outbox:
         self.buried: Counter[str] = Counter()
         """How many records of each topic went to its dead letters."""
 
-    def emit(self, cause: Envelope, outgoing: Outgoing, nth: int, parent: Span) -> asyncio.Future[int]:
-        """Send the `nth` event that `cause` caused; the future gives its offset once acknowledged."""
+    def emit(
+        self, cause: Envelope, outgoing: Outgoing, nth: int, parent: Span, number: int
+    ) -> asyncio.Future[int]:
+        """Send the `nth` event that `cause` caused; the future gives its offset once acknowledged.
+
+        `number` is that of the partition in which the cause lies.
+        """
         topic, event = outgoing
+        at = number if topic is self._journal else None
         envelope = cause.caused(
             event.TYPE,
             nth=nth,
@@ -52,19 +57,25 @@ class Outbox:
             traceparent=traceparent(parent),
         )
         if event.STREAMED:
-            return records.send(self._producer, topic, envelope, event)
+            return records.send(self._producer, topic, envelope, event, at)
         span = self._spans.send(topic.name, envelope, within(parent))
         envelope = msgspec.structs.replace(envelope, traceparent=traceparent(span))
-        acknowledged = records.send(self._producer, topic, envelope, event)
+        acknowledged = records.send(self._producer, topic, envelope, event, at)
         acknowledged.add_done_callback(lambda done: acknowledge(span, done))
         return acknowledged
 
-    async def fail_request(self, cause: Envelope, error: HandlerError, parent: Span) -> None:
-        """Tell the client of a request, if the stage serves requests, that there will be no answer."""
+    async def fail_request(self, cause: Envelope, error: HandlerError, parent: Span, number: int) -> None:
+        """Say, if the stage serves requests, that there will be no answer."""
         if self._failures is None:
             return
         failed = RequestFailed(code=error.code, message=error.message, status=error.status, stage=self._stage)
-        await self.emit(cause, Outgoing(self._failures, failed), _FAILURE, parent)
+        await self.emit(cause, Outgoing(self._failures, failed), _FAILURE, parent, number)
+
+    def pass_on(self, failed: Received[Event], parent: Span) -> asyncio.Future[int]:
+        """Send the failure of a request on to the one who ends requests; the future is that of `emit`."""
+        assert self._failures is not None  # noqa: S101  # only stages of requests are told of failures
+        outgoing = Outgoing(self._failures, failed.event)
+        return self.emit(failed.envelope, outgoing, _FAILURE, parent, failed.partition.number)
 
     async def bury(
         self,

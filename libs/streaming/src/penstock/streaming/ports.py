@@ -117,6 +117,10 @@ class Producer(Protocol):
     def broken(self) -> bool:
         """Whether it has given up a record, and may write none any more: another one is needed."""
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` would wait."""
+
     def send(
         self,
         topic: str,
@@ -133,7 +137,10 @@ class Producer(Protocol):
         """
 
     async def room(self) -> None:
-        """Wait until few enough bytes are unacknowledged, so that a slow broker costs no memory."""
+        """Wait until few enough bytes are unacknowledged, so that a slow broker costs no memory.
+
+        Raises BrokerError if the producer is broken, or breaks meanwhile.
+        """
 
     async def close(self) -> None:
         """Flush what is pending, for a bounded time, and close."""

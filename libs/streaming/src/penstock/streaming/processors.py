@@ -1,6 +1,6 @@
 """How the runner hands events to a stage's handler: the interface and what all three ways share."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from penstock.messages.envelope import Envelope
@@ -52,14 +52,18 @@ class Processor(Protocol):
     async def owning(self, partition: Partition, cause: Envelope, /) -> Envelope | None:
         """Return `cause` as the envelope of what we write for it, once we may; None if we no longer may."""
 
-    def abandon(self, partition: Partition, subject: str) -> None:
-        """Forget the state of a subject whose request has failed by an unreadable record."""
+    def abandon(self, partition: Partition, subject: str, /) -> bool:
+        """Forget the state of a subject one of whose records is unreadable, and return whether it fails by
+        that: not if its end is decided already."""
 
     def assign(self, partition: Partition, note: str) -> None:
         """Take note of a partition that was given to us, with what its last owner's commit said."""
 
     def note(self, partition: Partition, offset: int, /) -> str:
         """Return what to keep with the commit of an offset. Called from any thread."""
+
+    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
+        """Take note of where partitions ended at a time of the broker's clock (Unix milliseconds)."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         """Forget what waits of partitions that were taken away; what runs may end."""

@@ -41,8 +41,13 @@ def _envelope(record: Record) -> Envelope:
     return envelope
 
 
-def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> asyncio.Future[int]:
-    """Hand one event over; the future gives its offset once acknowledged, or raises BrokerError."""
+def send(
+    producer: Producer, topic: Topic, envelope: Envelope, event: Event, number: int | None = None
+) -> asyncio.Future[int]:
+    """Hand one event over; the future gives its offset once acknowledged, or raises BrokerError.
+
+    It goes to the partition of this number, or else to the one that the topic and the key say.
+    """
     if topic.compacted:
         return _put(producer, topic, envelope, event.slot, codec.encode(event))
     key = envelope.tenant if topic.key is Key.TENANT else envelope.subject
@@ -51,7 +56,7 @@ def send(producer: Producer, topic: Topic, envelope: Envelope, event: Event) -> 
         key.encode(),
         codec.encode(event),
         to_headers(envelope),
-        envelope.reply_partition if topic.reply else None,
+        envelope.reply_partition if topic.reply else number,
     )
 
 

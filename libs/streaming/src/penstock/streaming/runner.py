@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from opentelemetry import trace
 
+from penstock.messages.envelope import Envelope
 from penstock.messages.event import InvalidEvent
 from penstock.messages.topics import Topic
 from penstock.streaming import records
@@ -21,7 +23,7 @@ from penstock.streaming.journal import JournalProcessor
 from penstock.streaming.metering import StageMeter
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
-from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader, Record
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Polled, Producer, Reader, Record
 from penstock.streaming.processors import Means, Processor, Work
 from penstock.streaming.quarantine import Quarantine, Tolerance
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
@@ -32,6 +34,7 @@ from penstock.telemetry.meters import watched
 from penstock.telemetry.spans import current
 
 POLL_SECONDS = 0.1
+IDLE_POLL_SECONDS = 1.0
 COMMIT_SECONDS = 0.2
 LOOK_SECONDS = 2.0
 DRAIN_SECONDS = 8.0
@@ -70,7 +73,7 @@ class Runner:
         self._offsets = offsets
         self._clock = clock or BrokerClock()
         self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name, instance, self._clock.likely)
-        self._outbox = Outbox(stage.name, stage.failures, producer, self._spans, self._clock)
+        self._outbox = Outbox(stage, producer, self._spans, self._clock)
         self._failures = Failures(self._outbox)
         self._meter = StageMeter(stage, offsets, self._clock, self._outbox.buried)
         means = Means(self._outbox, self._failures, self._spans, self._clock, self._meter)
@@ -91,31 +94,51 @@ class Runner:
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` is set; then finish what runs, commit it and leave the group."""
         with watched(self._meter.reads()):
-            await self._run(stop)
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                await self._run(stopping)
+            finally:
+                stopping.cancel()
 
-    async def _run(self, stop: asyncio.Event) -> None:
+    async def _run(self, stopping: asyncio.Task[bool]) -> None:
+        polling: asyncio.Task[Polled] | None = None
         try:
-            while not stop.is_set():
-                polled = await self._consumer.poll(POLL_SECONDS)
-                await self._stay_if_awake()
-                self._offsets.drop(polled.revoked)
-                self._processor.revoke(polled.revoked)
-                for partition, committed in polled.assigned.items():
-                    self._processor.assign(partition, committed.note)
-                    self._offsets.begin(partition, committed)
-                for record in polled.records:
-                    # One that was fetched before its partition went belongs to the next owner.
-                    if self._quarantine.reason is None and record.partition in self._offsets.owned:
-                        self._accept(record)
-                await self._turn()
+            while not stopping.done():
+                wait = POLL_SECONDS if self._is_busy else IDLE_POLL_SECONDS
+                polling = asyncio.create_task(self._consumer.poll(wait))
+                if not await _before(stopping, polling):
+                    break
+                await self._stay_if_awake(wait)
+                self._take(polling.result())
+                await self._turn(stopping)
             await self._processor.drain(DRAIN_SECONDS)
-            await asyncio.gather(*self._rejecting)
+            if self._rejecting:
+                await asyncio.wait(self._rejecting, timeout=DRAIN_SECONDS)
             await self._commit()
         finally:
-            if self._looking is not None:
-                self._looking.cancel()
+            for task in (polling, self._looking):
+                if task is not None:
+                    task.cancel()
             with suppress(BrokerError):
                 await self._consumer.close()
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is in flight or to be committed, which is looked at several times a second."""
+        return (
+            self._paused or self._offsets.in_flight > 0 or self._offsets.has_news or not self._consumer.joined
+        )
+
+    def _take(self, polled: Polled) -> None:
+        self._offsets.drop(polled.revoked)
+        self._processor.revoke(polled.revoked)
+        for partition, committed in polled.assigned.items():
+            self._processor.assign(partition, committed.note)
+            self._offsets.begin(partition, committed)
+        for record in polled.records:
+            # One that was fetched before its partition went belongs to the next owner.
+            if self._quarantine.reason is None and record.partition in self._offsets.owned:
+                self._accept(record)
 
     def _takeover(self, topic: Topic, journal: Reader | None, instance: str) -> Takeover:
         assert journal is not None  # noqa: S101  # the worker opens one for such a stage
@@ -125,24 +148,28 @@ class Runner:
         position = self._offsets.committable(partition)
         return position is not None and await self._consumer.confirm(partition, position)
 
-    async def _stay_if_awake(self) -> None:
+    async def _stay_if_awake(self, wait: float) -> None:
         """Raise BrokerError if this process was stopped for so long that others have taken its place.
 
-        It would read on from where it was, and take up work that has ended since.
+        It would read on from where it was, and take up work that has ended since. A poll of `wait` seconds
+        lies behind us.
         """
         now = time.monotonic()
-        slept, self._awake = now - self._awake, now
+        slept, self._awake = now - self._awake - wait, now
         owned = next(iter(self._offsets.owned), None)
         if slept > self._session_seconds + _JOIN_SECONDS and owned and not await self._confirm(owned):
             raise BrokerError(f"stopped for {slept:.0f} s, and no longer a member of its group")
 
-    async def _turn(self) -> None:
+    async def _turn(self, stopping: asyncio.Task[bool]) -> None:
         """Do what each round needs besides reading: react to failures, pause or resume, commit."""
         self._processor.tick()
         for task in [task for task in self._rejecting if task.done()]:
             self._rejecting.remove(task)
             task.result()
-        await self._producer.room()
+        if self._producer.broken:
+            raise BrokerError("the producer has given up a record: another process must take our place")
+        if self._producer.is_full and not await _before(stopping, asyncio.create_task(self._producer.room())):
+            return
         full = self._processor.is_full or self._quarantine.reason is not None
         if full != self._paused:
             self._paused = self._meter.is_paused = full
@@ -151,14 +178,16 @@ class Runner:
         if now >= self._next_commit and (self._committing is None or self._committing.done()):
             self._next_commit = now + COMMIT_SECONDS
             self._committing = asyncio.create_task(self._commit())
-        if now >= self._next_look and (self._looking is None or self._looking.done()):
+        if self._is_busy and now >= self._next_look and (self._looking is None or self._looking.done()):
             self._next_look = now + LOOK_SECONDS
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:
         """Learn how much is still to be read; not to know that for a while does no harm."""
+        now_ms = self._clock()
         with suppress(BrokerError):
             self._meter.ends = await self._consumer.ends()
+            self._processor.looked(self._meter.ends, now_ms)
 
     def _accept(self, record: Record) -> None:
         self._clock.read(record.timestamp_ms)
@@ -196,14 +225,18 @@ class Runner:
             owning = await self._processor.owning(record.partition, envelope)
             if owning is None:
                 return  # the next owner meets the record, too
-            envelope = owning
-            self._processor.abandon(record.partition, envelope.subject)
-            invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
-            work_for(about(topic.name, envelope))
-            self._spans.waited(envelope, record)
-            with current(self._spans.process(envelope, record)) as span:
-                await self._failures.fail(record, topic, envelope, invalid, span)
+            await self._fail_or_bury(record, topic, owning, error)
         done()
+
+    async def _fail_or_bury(self, record: Record, topic: Topic, envelope: Envelope, error: str) -> None:
+        work_for(about(topic.name, envelope))
+        self._spans.waited(envelope, record)
+        with current(self._spans.process(envelope, record)) as span:
+            if self._processor.abandon(record.partition, envelope.subject):
+                invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
+                await self._failures.fail(record, topic, envelope, invalid, span)
+            else:
+                await self._outbox.bury(record, topic, error, envelope, span)
 
     async def _commit(self) -> None:
         news = self._offsets.take_news()
@@ -214,6 +247,16 @@ class Runner:
         except BrokerError as error:
             log.warning("commit_failed", stage=self._stage.name, error=str(error))
             self._offsets.retake(news)
+
+
+async def _before(stopping: asyncio.Task[bool], work: asyncio.Task[Any]) -> bool:
+    """Wait for a work, and return True, or raise what it does; or return False when the stop comes first."""
+    await asyncio.wait((stopping, work), return_when=asyncio.FIRST_COMPLETED)
+    if work.done():
+        work.result()
+        return True
+    work.cancel()
+    return False
 
 
 def _processor(stage: Stage, means: Means, takeover: Callable[[Topic], Takeover]) -> Processor:

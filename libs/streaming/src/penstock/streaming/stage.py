@@ -92,11 +92,14 @@ class Journaled:
     """Handle events one by one, by the one owner of their partition, who goes on where the last stopped.
 
     `journal` is the topic the handler writes to; it has the same key and as many partitions as the input.
+    `is_given_up` tells of a subject that waits whether anybody still wants it: if not, it is handled at once,
+    to be told so.
     """
 
     handle: JournalHandler
     concurrency: Callable[[], int]
     journal: Topic
+    is_given_up: Callable[[str], bool] = lambda _subject: False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The contiguous watermark of one partition: out-of-order completion, in-order commit."""
 
-from collections import deque
+from collections import OrderedDict
 from typing import NamedTuple
 
 
@@ -15,48 +15,37 @@ UNKNOWN = Arrival(0, 0.0)
 
 
 class Watermark:
-    """Tracks which records of a partition are handled.
+    """Tracks which records of a partition are not handled yet; those that are cost no memory.
 
     `add` takes offsets as they are polled (rising; the log may have gaps), `done` takes them in any order.
-    `committable` is the offset to commit: the next one to read after every record up to it is done.
+    The attributes may be read by any thread.
     """
 
-    def __init__(self, committed: int | None = None) -> None:
-        self._open: deque[tuple[int, Arrival]] = deque()
-        self._done: set[int] = set()
-        self._next = committed
-        self.position = committed or 0
+    def __init__(self, committed: int = 0) -> None:
+        self._open: OrderedDict[int, Arrival] = OrderedDict()
+        self.position = committed
         """Behind the last record that was read."""
+        self.committable = committed
+        """The offset to commit: of the first record that is not handled, or of the next one to read."""
+        self.oldest: Arrival | None = None
+        """When the first record that is not handled arrived."""
 
     def add(self, offset: int, arrival: Arrival = UNKNOWN) -> None:
         """Take note of a polled record. Raises ValueError if offsets do not rise."""
-        if (self._open and offset <= self._open[-1][0]) or (self._next is not None and offset < self._next):
+        if offset < self.position:
             raise ValueError(f"offset {offset} is not beyond the last")
-        self._open.append((offset, arrival))
+        self._open[offset] = arrival
         self.position = offset + 1
+        if len(self._open) == 1:
+            self.committable, self.oldest = offset, arrival
 
     def done(self, offset: int) -> None:
         """Take note that a record is handled and all it caused is acknowledged."""
-        self._done.add(offset)
-        while self._open and self._open[0][0] in self._done:
-            first, _ = self._open.popleft()
-            self._done.remove(first)
-            self._next = first + 1
-
-    @property
-    def committable(self) -> int | None:
-        """Return the offset to commit, or None when nothing is done yet."""
-        return self._next
-
-    @property
-    def oldest(self) -> Arrival | None:
-        """Return when the first record above the watermark arrived. Called from any thread."""
-        try:
-            return self._open[0][1]
-        except IndexError:  # there is none, or the last one has just been done
-            return None
+        self._open.pop(offset, None)
+        if offset == self.committable:
+            self.committable, self.oldest = next(iter(self._open.items()), (self.position, None))
 
     @property
     def in_flight(self) -> int:
-        """Return how many records are polled and not below the watermark."""
+        """Return how many records are polled and not handled."""
         return len(self._open)

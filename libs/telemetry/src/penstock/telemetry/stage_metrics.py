@@ -61,7 +61,7 @@ HELD = Metric(
     "penstock.consumer.held",
     Kind.GAUGE,
     "{record}",
-    "Records that were read and are not committed yet.",
+    "Records that were read and are not done yet.",
     STAGES,
     _AT_STAGE,
 )

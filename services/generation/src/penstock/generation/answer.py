@@ -13,7 +13,7 @@ from penstock.generation.domain.gather import Piece
 from penstock.generation.domain.prompt import render
 from penstock.generation.domain.visible import Visible
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End
 from penstock.generation.timely import Patience, timely
 from penstock.generation.told import Told
 from penstock.messages.chat import ChatRetrieved, FinishReason, Sampling
@@ -49,7 +49,8 @@ class Answer:
     async def stream(self) -> AsyncGenerator[Piece, None]:
         """Yield visible text.
 
-        Raises BackendRefused, Interrupted, or BackendFailed when nothing has helped for `patience.retry` s.
+        Raises BackendRefused, Interrupted, or BackendFailed when backends have failed at it, not only been
+        away, for `patience.retry` s.
         """
         self._progress = _now()
         retries = AsyncRetrying(
@@ -129,8 +130,8 @@ class Answer:
 
     def _is_hopeless(self, state: RetryCallState) -> bool:
         failure = state.outcome.exception() if state.outcome else None
-        if isinstance(failure, BackendBusy):
-            self._progress = _now()
+        if isinstance(failure, BackendBusy | BackendAway):
+            self._progress = _now()  # it has not failed at this request: the deadline decides
         return _now() - self._progress >= self._patience.retry
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused
 from penstock.messages.chat import ChatRetrieved
 from penstock.messages.event import Event
 from penstock.telemetry import metrics, names
@@ -14,6 +14,7 @@ from penstock.telemetry.meters import Attributes, Read, histogram
 from penstock.telemetry.metric import Metric
 
 _ERRORS = {
+    BackendAway: "backend_away",
     BackendBusy: "backend_busy",
     BackendFailed: "backend_failed",
     BackendRefused: "backend_refused",

@@ -42,6 +42,9 @@ class CancellationLog:
         self._caught_up = False
         self._forget_ms = 0
 
+    def is_given_up(self, request_id: str) -> bool:
+        return self._presence.verdict(request_id, self._clock_ms()).reason is not None
+
     @contextmanager
     def watch(self, request_id: str) -> Iterator[asyncio.Future[CancelReason]]:
         watch = _Watch()

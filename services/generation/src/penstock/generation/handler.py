@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from penstock.generation.answer import Answer, Interrupted
+from penstock.generation.calls import prompt_tokens
 from penstock.generation.domain.earlier import Earlier, recall
 from penstock.generation.domain.gather import gather
 from penstock.generation.pool import Pool
@@ -138,13 +139,13 @@ class _Run:
         return max(GATHER_SECONDS, GATHER_SECONDS_PER_STREAM * self._pool.busy)
 
     def _finish(self, answer: Answer) -> GenerationFinished:
-        usage = Usage(prompt_tokens=self._request.prompt_tokens, completion_tokens=answer.written)
+        usage = Usage(prompt_tokens=prompt_tokens(self._request), completion_tokens=answer.written)
         return GenerationFinished(length=self._length, finish_reason=answer.reason, usage=usage)
 
     def _cancellation(self, *, asked: bool) -> RequestCancelled:
         """Return the end of a request that is given up. A prompt that no model has read costs nothing."""
         self._told.gives_up("cancelled")
-        read = self._request.prompt_tokens if asked else 0
+        read = prompt_tokens(self._request) if asked else 0
         usage = Usage(prompt_tokens=read, completion_tokens=self._tokens)
         return RequestCancelled(reason=self._cancelled.result(), length=self._length, usage=usage)
 

@@ -52,7 +52,7 @@ async def _run(settings: Settings) -> None:
     stage = Stage(
         "generation",
         (CHAT_RETRIEVED,),
-        Journaled(handle, lambda: pool.slots, CHAT_GENERATED),
+        Journaled(handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up),
         failures=CHAT_GENERATED,
         weigh=weight,
     )

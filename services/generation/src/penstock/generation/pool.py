@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
-from penstock.generation.ports import Backend, BackendFailed
+from penstock.generation.ports import Backend, BackendAway, BackendFailed
 
 CHECK_SECONDS = 1.0
 AVOID_SECONDS = 5.0
@@ -40,7 +40,7 @@ class Pool:
 
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[Backend, None]:
-        """Take a slot, waiting for one if all are busy. Raises BackendFailed if no backend is reachable.
+        """Take a slot, waiting for one if all are busy. Raises BackendAway if no backend is reachable.
 
         A backend that fails within the lease is avoided for a moment, while there are others.
         """
@@ -58,7 +58,7 @@ class Pool:
     async def _free_one(self) -> int:
         while True:
             if self.slots == 0:
-                raise BackendFailed("no backend can be reached")
+                raise BackendAway("no backend can be reached")
             free = [index for index in self._busy if self._free(index) > 0]
             if free:
                 return max(free, key=self._merit)

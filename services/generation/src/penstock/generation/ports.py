@@ -32,6 +32,10 @@ class BackendBusy(BackendFailed):
     """The backend is well, but takes no more requests for now."""
 
 
+class BackendAway(BackendFailed):
+    """The backend is not there for now: nothing was asked of it."""
+
+
 class BackendRefused(Exception):
     """The backend will not take this request; the message says why, for the client."""
 
@@ -60,6 +64,9 @@ class Backend(Protocol):
 
 class Cancellations(Protocol):
     """Knows which requests are given up."""
+
+    def is_given_up(self, request_id: str) -> bool:
+        """Return whether nobody wants the answer of a request any more."""
 
     def watch(self, request_id: str) -> AbstractContextManager[asyncio.Future[CancelReason]]:
         """Return a future that ends, with the reason, once the request is to be cancelled; perhaps it has."""

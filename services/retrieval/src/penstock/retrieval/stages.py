@@ -1,6 +1,6 @@
 """The two stages of retrieval: questions, which have a deadline, and documents, which have none."""
 
-from penstock.messages.topics import CHAT_RESPONSES, CHAT_TOKENIZED, DOCUMENTS_CHUNKED, DOCUMENTS_DELETED
+from penstock.messages.topics import CHAT_RETRIEVED, CHAT_TOKENIZED, DOCUMENTS_CHUNKED, DOCUMENTS_DELETED
 from penstock.retrieval.adapters.patient import PatientEmbedder
 from penstock.retrieval.handler import Indexer, Retriever
 from penstock.retrieval.ports import Embedder, Opened
@@ -15,7 +15,7 @@ PARTS_AT_ONCE = 16
 def questions(searcher: Searcher, settings: Settings) -> Stage:
     """Return the stage that answers questions, which are shared out among the replicas."""
     each = Each(Retriever(searcher).retrieve, lambda: settings.retrieval_concurrency)
-    return Stage(SERVICE, (CHAT_TOKENIZED,), each, failures=CHAT_RESPONSES)
+    return Stage(SERVICE, (CHAT_TOKENIZED,), each, failures=CHAT_RETRIEVED)
 
 
 def documents(embedder: Embedder, opened: Opened, settings: Settings) -> Stage:

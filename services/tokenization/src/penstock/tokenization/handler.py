@@ -7,7 +7,7 @@ import msgspec
 
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed
 from penstock.messages.event import Event
-from penstock.messages.topics import CHAT_RESPONSES, CHAT_TOKENIZED
+from penstock.messages.topics import CHAT_TOKENIZED
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Outgoing, Received
 from penstock.tokenization.domain import (
@@ -97,4 +97,4 @@ class Tokenization:
 
 def _refusal(code: str, message: str) -> Outgoing:
     failed = RequestFailed(code=code, message=message, status=400, stage="tokenization")
-    return Outgoing(CHAT_RESPONSES, failed)
+    return Outgoing(CHAT_TOKENIZED, failed)

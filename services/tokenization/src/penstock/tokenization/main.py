@@ -5,7 +5,7 @@ import asyncio
 import httpx2
 
 from penstock.messages.flows import FLOWS
-from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from penstock.messages.topics import CHAT_REQUESTS, CHAT_TOKENIZED
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.settings import read_settings
@@ -44,7 +44,7 @@ def stage(settings: Settings, model: TgiModel) -> Stage:
     """Return what the service does."""
     tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
     each = Each(tokenization.handle, lambda: settings.tokenization_concurrency, settings.backend_wait_seconds)
-    return Stage("tokenization", (CHAT_REQUESTS,), each, CHAT_RESPONSES)
+    return Stage("tokenization", (CHAT_REQUESTS,), each, failures=CHAT_TOKENIZED)
 
 
 async def _reason(model: TgiModel) -> str | None:

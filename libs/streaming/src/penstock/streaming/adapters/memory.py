@@ -17,10 +17,13 @@ from penstock.streaming.ports import (
     Polled,
     Position,
     Record,
+    RecordTooLarge,
     Since,
     Start,
     Written,
 )
+
+MAX_RECORD_BYTES = 4 << 20
 
 
 class MemoryBroker:
@@ -95,6 +98,8 @@ class MemoryBroker:
         """Write one record, and return its offset."""
         if topic not in self._counts:
             raise BrokerError(f"no such topic: {topic}")
+        if len(value or b"") > MAX_RECORD_BYTES:
+            raise RecordTooLarge(f"{len(value or b'')} bytes are more than {MAX_RECORD_BYTES}")
         if not isinstance(number, int):
             number = self.partition_of(key or b"" if number is None else number, self._counts[topic])
         partition = Partition(topic, number)
@@ -243,6 +248,7 @@ class MemoryProducer:
     """Port: Producer. A record stands in the log at once and is acknowledged soon after."""
 
     broken = False
+    is_full = False
 
     def __init__(self, broker: MemoryBroker) -> None:
         self._broker = broker

@@ -13,12 +13,13 @@ from huggingface_hub.errors import (
 )
 from huggingface_hub.inference._generated.types.text_generation import TextGenerationStreamOutput
 
-from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
 from penstock.messages.chat import Sampling
 from penstock.telemetry.http import Transport
 
 CONNECT_SECONDS = 5.0
 TOO_MANY_REQUESTS = 429
+AWAY = (502, 503, 504)  # it starts, or something before it finds it gone
 REFUSALS = (400, 413, 422)  # what is wrong with the request; other statuses speak of the server
 
 
@@ -109,6 +110,8 @@ class TgiBackend:
             raise BackendBusy(str(error)) from error
         except ErrorStatus as error:
             raise _failure(error) from error
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+            raise BackendAway(f"{type(error).__name__}: {error}") from error
         except (TextGenerationError, InferenceTimeoutError, httpx2.HTTPError) as error:
             raise BackendFailed(f"{type(error).__name__}: {error}") from error
 
@@ -121,6 +124,8 @@ def _failure(error: ErrorStatus) -> BackendFailed | BackendRefused:
         reason = str(error)
     if error.status == TOO_MANY_REQUESTS:
         return BackendBusy(reason)
+    if error.status in AWAY:
+        return BackendAway(reason)
     return BackendRefused(reason) if error.status in REFUSALS else BackendFailed(reason)
 
 

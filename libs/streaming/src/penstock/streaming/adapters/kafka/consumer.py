@@ -17,6 +17,7 @@ from penstock.streaming.ports import BrokerError, Committable, Partition, Polled
 
 _JOIN_MS = 2_000
 _ENDS_MS = 500  # polls wait for the answer
+_COMMIT_SECONDS = 5.0
 log = structlog.get_logger()
 
 
@@ -120,9 +121,12 @@ class KafkaGroupConsumer:
         committed = asyncio.get_running_loop().create_future()
         await self._thread.call(self._commit, offsets, committed)
         try:
-            await committed
+            async with asyncio.timeout(_COMMIT_SECONDS):
+                await committed
         except errors.KafkaError as error:
             raise as_broker_error(error) from error
+        except TimeoutError:
+            raise BrokerError(f"no commit was acknowledged within {_COMMIT_SECONDS:g} s") from None
 
     def _commit(self, offsets: Mapping[Partition, Position], committed: asyncio.Future[None]) -> None:
         """Start a commit: polls go on while the broker writes it."""
@@ -137,7 +141,7 @@ class KafkaGroupConsumer:
             return
         # Not `callback=`: that one is only called by the next poll.
         started = self._client.commit_async(owned)
-        started.add_callback(lambda _: _resolve(committed, None))
+        started.add_callback(lambda found: _resolve(committed, _lookup_only(found)))
         started.add_errback(lambda error: _resolve(committed, error))
 
     async def pause(self) -> None:
@@ -180,6 +184,15 @@ async def open_consumer(
         return client
 
     return KafkaGroupConsumer(await thread.call(connect), thread, rebalance)
+
+
+def _lookup_only(found: object) -> BaseException | None:
+    """Return the error of a commit whose future told of the coordinator instead.
+
+    While the coordinator is unknown, kafka-python 3.0.12 returns the future of looking it up, which holds its
+    id; the commit that follows, and its failure, nobody hears of. The future of a commit holds None.
+    """
+    return None if found is None else errors.CoordinatorNotAvailableError("it was not known yet")
 
 
 def _resolve(future: asyncio.Future[None], error: BaseException | None) -> None:

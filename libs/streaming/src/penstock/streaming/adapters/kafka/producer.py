@@ -14,7 +14,7 @@ from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, connecting
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
-from penstock.streaming.ports import Written
+from penstock.streaming.ports import BrokerError, Written
 from penstock.telemetry import names
 from penstock.telemetry import stage_metrics as metrics
 from penstock.telemetry.meters import Attributes, watched
@@ -40,6 +40,7 @@ class KafkaRecordProducer:
         self._room = asyncio.Event()
         self._room.set()
         self._acks: deque[tuple[asyncio.Future[int], int, int | BaseException]] = deque()
+        self._settling = False
         self._sent: Counter[str] = Counter()
         self._failed: Counter[tuple[str, str]] = Counter()
         self._told = ExitStack()
@@ -86,19 +87,22 @@ class KafkaRecordProducer:
         self._acknowledge(done, size, Written(written.offset, written.partition))
 
     def _lost(self, done: asyncio.Future[int], size: int, topic: str, error: BaseException) -> None:
-        self._broken = True
+        # A record that the broker finds too large is refused alone: those after it are written.
+        self._broken |= not isinstance(error, errors.MessageSizeTooLargeError)
         self._sent[topic] -= 1
         self._failed[topic, type(error).__name__] += 1
         self._acknowledge(done, size, error)
 
     def _acknowledge(self, done: asyncio.Future[int], size: int, outcome: int | BaseException) -> None:
         """Runs in the I/O thread: wakes the event loop once for many acknowledgements."""
-        first = not self._acks
         self._acks.append((done, size, outcome))
-        if first and not self._loop.is_closed():
+        if not self._settling and not self._loop.is_closed():
+            self._settling = True
             self._loop.call_soon_threadsafe(self._settle)
 
     def _settle(self) -> None:
+        # Before the queue is looked at: what is appended from here on wakes the loop again.
+        self._settling = False
         while self._acks:
             done, size, outcome = self._acks.popleft()
             self._pending_bytes -= size
@@ -108,11 +112,17 @@ class KafkaRecordProducer:
                 done.set_result(outcome)
             else:
                 done.set_exception(as_broker_error(outcome))
-        if self._pending_bytes <= MAX_PENDING_BYTES:
+        if self._pending_bytes <= MAX_PENDING_BYTES or self._broken:
             self._room.set()
+
+    @property
+    def is_full(self) -> bool:
+        return not self._room.is_set()
 
     async def room(self) -> None:
         await self._room.wait()
+        if self._broken:
+            raise BrokerError("the producer has given up a record, and may write none any more")
 
     async def close(self) -> None:
         await self._thread.call(self._client.close, timeout=_CLOSE_S)
