@@ -19,15 +19,18 @@ from penstock.devstack.state import ServiceStatus, StackStatus, StateDir, last_l
 from penstock.devstack.where import running_here
 
 _NEEDED_BY_ALL = ("kafka", "inference")
+_READERS_FIRST = ("postprocessing", "generation", "retrieval", "tokenization")
+"""A stage of a new version may write what the next stage of the old one does not know."""
 _POLL_S = 0.1
 
 
 def chosen(status: StackStatus, names: Sequence[str]) -> list[ServiceStatus]:
     """The processes that are meant: a service's name means all its replicas, no name all but Kafka and model.
 
+    They are in the order in which they are to be replaced: of the line those that read before those that write.
     DevstackError for a name that nothing has, or that is not ours to restart.
     """
-    present = status.services
+    present = sorted(status.services, key=_place)
     if not names:
         return [one for one in present if one.name not in _NEEDED_BY_ALL]
     for name in names:
@@ -36,6 +39,11 @@ def chosen(status: StackStatus, names: Sequence[str]) -> list[ServiceStatus]:
     if "kafka" in names and not status.kafka_is_ours:
         raise DevstackError("kafka was not started by this stack: restart it where it runs")
     return [one for one in present if one.name in names or service_of(one.name) in names]
+
+
+def _place(one: ServiceStatus) -> int:
+    service = service_of(one.name)
+    return _READERS_FIRST.index(service) if service in _READERS_FIRST else len(_READERS_FIRST)
 
 
 def restart(state: StateDir, names: Sequence[str], say: Callable[[str], None], timeout: float) -> None:
