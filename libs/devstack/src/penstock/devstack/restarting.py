@@ -27,18 +27,19 @@ _POLL_S = 0.1
 def chosen(status: StackStatus, names: Sequence[str]) -> list[ServiceStatus]:
     """The processes that are meant: a service's name means all its replicas, no name all but Kafka and model.
 
-    They are in the order in which they are to be replaced: of the line those that read before those that write.
+    They come in the order in which to replace them: of the line, those that read before those that write.
     DevstackError for a name that nothing has, or that is not ours to restart.
     """
-    present = sorted(status.services, key=_place)
+    present = status.services
     if not names:
-        return [one for one in present if one.name not in _NEEDED_BY_ALL]
+        return sorted((one for one in present if one.name not in _NEEDED_BY_ALL), key=_place)
     for name in names:
         if not any(name in (one.name, service_of(one.name)) for one in present):
             raise DevstackError(f"No {name!r} runs here; there are: {', '.join(one.name for one in present)}")
     if "kafka" in names and not status.kafka_is_ours:
         raise DevstackError("kafka was not started by this stack: restart it where it runs")
-    return [one for one in present if one.name in names or service_of(one.name) in names]
+    wanted = (one for one in present if one.name in names or service_of(one.name) in names)
+    return sorted(wanted, key=_place)
 
 
 def _place(one: ServiceStatus) -> int:
