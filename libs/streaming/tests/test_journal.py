@@ -29,6 +29,7 @@ from penstock.streaming.clock import unix_ms
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader
 from penstock.streaming.runner import Runner
+from penstock.streaming.share import Share
 from penstock.streaming.stage import Journaled, Outgoing, Received, Stage
 from penstock.streaming.takeover import Takeover
 
@@ -91,6 +92,7 @@ class Line:
     consumers: list[Consumer] = field(default_factory=list)
     slots: int = 16
     given_up: set[str] = field(default_factory=set)
+    shares: list[Share] = field(default_factory=list)
 
     async def ask(self, subject: str, number: int | None = None) -> None:
         question = ChatRequested(
@@ -114,7 +116,9 @@ class Line:
         offsets = Offsets()
         consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
         self.consumers.append(consumer)
-        processing = Journaled(writer.handle, lambda: self.slots, self.journal, self.given_up.__contains__)
+        processing = Journaled(
+            writer.handle, lambda: self.slots, self.journal, self.given_up.__contains__, self.shares.append
+        )
         stage = Stage(self.group, (self.source,), processing, self.journal)
         journal = await self.broker.reader([], "end")
         stage_runner = Runner(stage, consumer, self.producer, offsets, journal=journal, instance=instance)
@@ -366,3 +370,14 @@ async def test_of_two_ends_of_a_request_the_first_in_the_log_is_the_only_one(lin
     assert sorted(ends, key=str) == sorted(
         [("runs", GenerationFinished), ("fails", RequestFailed), ("last", GenerationFinished)], key=str
     )
+
+
+async def test_an_owner_is_told_its_share_of_the_partitions_when_that_changes(line: Line) -> None:
+    async with line.running(Writer(line.journal)):
+        async with asyncio.timeout(20):
+            while not line.shares:  # noqa: ASYNC110  # what it waits for has no event
+                await asyncio.sleep(0.02)
+        async with line.running(Writer(line.journal), "b"), asyncio.timeout(20):
+            while {share.of(10) for share in line.shares[-2:]} != {5}:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    assert line.shares[0] == Share(frozenset({0, 1}), 2)

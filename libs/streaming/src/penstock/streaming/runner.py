@@ -26,6 +26,7 @@ from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Polled, Producer, Reader, Record
 from penstock.streaming.processors import Means, Processor, Work
 from penstock.streaming.quarantine import Quarantine, Tolerance
+from penstock.streaming.share import Share
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
 from penstock.streaming.takeover import Takeover
 from penstock.streaming.tracing import Spans, about
@@ -135,10 +136,18 @@ class Runner:
         for partition, committed in polled.assigned.items():
             self._processor.assign(partition, committed.note)
             self._offsets.begin(partition, committed)
+        if polled.revoked or polled.assigned:
+            self._share_out()
         for record in polled.records:
             # One that was fetched before its partition went belongs to the next owner.
             if self._quarantine.reason is None and record.partition in self._offsets.owned:
                 self._accept(record)
+
+    def _share_out(self) -> None:
+        processing = self._stage.processing
+        if isinstance(processing, Journaled):
+            owned = frozenset(partition.number for partition in self._offsets.owned)
+            processing.shared(Share(owned, self._consumer.partitions(self._stage.inputs[0].name)))
 
     def _takeover(self, topic: Topic, journal: Reader | None, instance: str) -> Takeover:
         assert journal is not None  # noqa: S101  # the worker opens one for such a stage

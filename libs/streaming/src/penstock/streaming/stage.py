@@ -9,6 +9,7 @@ from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.ports import Partition
+from penstock.streaming.share import Share
 
 RETRY_SECONDS = 20.0
 """For how long a transient error is retried, unless a stage says otherwise."""
@@ -93,13 +94,14 @@ class Journaled:
 
     `journal` is the topic the handler writes to; it has the same key and as many partitions as the input.
     `is_given_up` tells of a subject that waits whether anybody still wants it: if not, it is handled at once,
-    to be told so.
+    to be told so. `shared` is told which of the input's partitions are ours, whenever that changes.
     """
 
     handle: JournalHandler
     concurrency: Callable[[], int]
     journal: Topic
     is_given_up: Callable[[str], bool] = lambda _subject: False
+    shared: Callable[[Share], None] = lambda _share: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,7 +149,7 @@ SLOTS = Metric(
     "penstock.backend.slots",
     Kind.GAUGE,
     "{slot}",
-    "Requests that a backend takes at once, by state: `used` by this process, or `free`.",
+    "This process's part of the requests that a backend takes at once, by state: `used` or `free`.",
     ("generation",),
     (*_SERVER, names.PENSTOCK_STATE),
 )

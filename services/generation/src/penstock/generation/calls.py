@@ -59,13 +59,14 @@ def reads_of(pool: Pool) -> Mapping[Metric, Read]:
     """Return what is to be looked up of the backends."""
 
     def slots() -> Iterator[tuple[float, Attributes]]:
-        for url, used, size in pool.usage():
-            yield used, {**server_of(url), names.PENSTOCK_STATE: "used"}
-            yield max(0, size - used), {**server_of(url), names.PENSTOCK_STATE: "free"}
+        for backend in pool.usage():
+            where = server_of(backend.url)
+            yield backend.busy, {**where, names.PENSTOCK_STATE: "used"}
+            yield max(0, backend.slots - backend.busy), {**where, names.PENSTOCK_STATE: "free"}
 
     return {
         metrics.SLOTS: slots,
-        metrics.BACKEND_UP: lambda: [(int(size > 0), server_of(url)) for url, _, size in pool.usage()],
+        metrics.BACKEND_UP: lambda: [(int(one.is_up), server_of(one.url)) for one in pool.usage()],
     }
 
 

@@ -15,6 +15,7 @@ from penstock.streaming import worker
 from penstock.streaming.adapters.kafka import open_reader
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.settings import read_settings
+from penstock.streaming.share import Share
 from penstock.streaming.stage import Journaled, Stage
 from penstock.telemetry.meters import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
@@ -38,11 +39,13 @@ async def _run(settings: Settings) -> None:
     use_transport(transport)
     pool = Pool([TgiBackend(backend.url, transport) for backend in settings.backends])
 
+    pool.share(Share())  # none before the group has given us partitions
+
     where = ", ".join(backend.url for backend in settings.backends)
 
     async def reason() -> str | None:
         await pool.check()
-        return None if pool.slots else f"no model server answers at {where}"
+        return None if pool.is_reachable else f"no model server answers at {where}"
 
     cancellations = CancellationLog(
         lambda partition, start: open_reader(settings.cluster, [partition], start), clock
@@ -52,7 +55,7 @@ async def _run(settings: Settings) -> None:
     stage = Stage(
         "generation",
         (CHAT_RETRIEVED,),
-        Journaled(handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up),
+        Journaled(handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up, pool.share),
         failures=CHAT_GENERATED,
         weigh=weight,
     )

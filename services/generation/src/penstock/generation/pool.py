@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from time import monotonic
+from typing import NamedTuple
 
 from penstock.generation.ports import Backend, BackendAway, BackendFailed
+from penstock.streaming.share import WHOLE, Share
 
 CHECK_SECONDS = 1.0
 CALM_CHECK_SECONDS = 10.0
@@ -14,10 +16,20 @@ CALM_AFTER_SECONDS = 5.0
 AVOID_SECONDS = 5.0
 
 
+class Usage(NamedTuple):
+    """How one backend is used by us: requests that run there, how many may, and whether it can be reached."""
+
+    url: str
+    busy: int
+    slots: int
+    is_up: bool
+
+
 class Pool:
     """Shares requests out among backends: to the one with the most free slots, of those that work.
 
-    `clock` gives seconds.
+    Other replicas ask the same backends, so that only a part of each one's slots is ours: as much as of the
+    partitions, but at least one slot in all. `clock` gives seconds.
     """
 
     def __init__(self, backends: Sequence[Backend], clock: Callable[[], float] = monotonic) -> None:
@@ -28,20 +40,43 @@ class Pool:
         self._changed = asyncio.Event()
         self._wanted = asyncio.Event()
         self._last_wanted = clock()
+        self._share = WHOLE
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether some backend can be reached."""
+        return any(backend.slots for backend in self._backends)
 
     @property
     def slots(self) -> int:
-        """Return how many requests all reachable backends take together."""
-        return sum(backend.slots for backend in self._backends)
+        """Return how many requests we may have at all reachable backends together."""
+        return sum(self._credits())
+
+    def share(self, share: Share) -> None:
+        """Take note of which part of the partitions is ours from now on."""
+        self._share = share
+        self._changed.set()
 
     @property
     def busy(self) -> int:
         """Return how many requests are running."""
         return sum(self._busy.values())
 
-    def usage(self) -> list[tuple[str, int, int]]:
-        """Return of each backend its URL, how many requests run there, and how many it takes."""
-        return [(backend.url, self._busy[i], backend.slots) for i, backend in enumerate(self._backends)]
+    def usage(self) -> list[Usage]:
+        """Return how each backend is used."""
+        credits_ = self._credits()
+        return [
+            Usage(backend.url, self._busy[i], credits_[i], backend.slots > 0)
+            for i, backend in enumerate(self._backends)
+        ]
+
+    def _credits(self) -> list[int]:
+        """Return how many requests we may have at each backend."""
+        ours = [self._share.of(backend.slots) for backend in self._backends]
+        if self._share.owned and not any(ours) and self.is_reachable:
+            largest = max(range(len(ours)), key=lambda i: self._backends[i].slots)
+            ours[largest] = 1
+        return ours
 
     @asynccontextmanager
     async def lease(self) -> AsyncGenerator[Backend, None]:
@@ -64,19 +99,14 @@ class Pool:
 
     async def _free_one(self) -> int:
         while True:
-            if self.slots == 0:
+            if not self.is_reachable:
                 raise BackendAway("no backend can be reached")
-            free = [index for index in self._busy if self._free(index) > 0]
+            free = {i: ours - self._busy[i] for i, ours in enumerate(self._credits()) if ours > self._busy[i]}
             if free:
-                return max(free, key=self._merit)
+                now = self._clock()
+                return max(free, key=lambda index: (self._avoid_until[index] <= now, free[index]))
             self._changed.clear()
             await self._changed.wait()
-
-    def _merit(self, index: int) -> tuple[bool, int]:
-        return self._avoid_until[index] <= self._clock(), self._free(index)
-
-    def _free(self, index: int) -> int:
-        return self._backends[index].slots - self._busy[index]
 
     async def watch(self, stop: asyncio.Event) -> None:
         """Keep asking the backends for their slots until `stop` is set: seldom while they rest."""
