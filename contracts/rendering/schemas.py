@@ -32,11 +32,13 @@ _HEADERS: dict[str, Json] = {
     "content-type": {"description": "Media type of the body.", "const": JSON},
     "ce_tenant": {"description": "Whose request or document it is.", "minLength": 1},
     "ce_replypartition": {
-        "description": "Partition of chat.responses that takes the answer: 0 to 4095, 0 where there is none.",
+        "description": "Partition of chat.responses that takes the answer: 0 to 4095, 0 where there is none."
+        " Pieces of an answer leave it out.",
         "pattern": _NUMBER,
     },
     "ce_deadline": {
-        "description": "Unix milliseconds after which nobody waits for the answer; 0: no deadline.",
+        "description": "Unix milliseconds after which nobody waits for the answer; 0: no deadline."
+        " Pieces of an answer leave it out.",
         "pattern": _NUMBER,
     },
     "ce_epoch": {

@@ -58,11 +58,11 @@ def test_headers_are_cloudevents_in_kafka_binary_mode() -> None:
         ("ce_source", b"gateway"),
         ("ce_time", b"2025-11-24T16:00:00.123Z"),
         ("ce_subject", b"019ab6a3-6e7b-7005-8f3c-5d2a9b1c4e6f"),
-        ("content-type", b"application/json"),
         ("ce_tenant", b"acme"),
+        ("ce_epoch", b"7"),
+        ("content-type", b"application/json"),
         ("ce_replypartition", b"5"),
         ("ce_deadline", b"1764000060123"),
-        ("ce_epoch", b"7"),
         ("traceparent", TRACEPARENT.encode()),
     ]
 
@@ -70,9 +70,22 @@ def test_headers_are_cloudevents_in_kafka_binary_mode() -> None:
 def test_what_may_be_absent_has_its_default() -> None:
     envelope = from_headers([(name, HEADERS[name]) for name in REQUIRED])
 
-    assert (envelope.reply_partition, envelope.deadline_ms, envelope.epoch) == (0, 0, 0)
+    assert (envelope.deadline_ms, envelope.epoch) == (0, 0)
+    assert envelope.reply_partition == 5  # the request's id carries it
     assert envelope.traceparent == ""
     assert "traceparent" not in dict(to_headers(envelope))
+
+
+def test_a_document_has_no_reply_partition() -> None:
+    given = {name: HEADERS[name] for name in REQUIRED} | {"ce_subject": b"a-document"}
+    assert from_headers(given.items()).reply_partition == 0
+
+
+def test_a_piece_of_an_answer_does_not_repeat_what_its_request_says() -> None:
+    headers = to_headers(ENVELOPE, streamed=True)
+    envelope = from_headers(headers)
+    assert {name for name, _ in headers} == {*REQUIRED, "ce_epoch"}
+    assert (envelope.subject, envelope.epoch, envelope.reply_partition) == (ENVELOPE.subject, 7, 5)
 
 
 def test_unknown_headers_are_ignored() -> None:

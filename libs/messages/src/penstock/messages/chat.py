@@ -203,10 +203,10 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):
-    """There will be no (more) answer. Terminal.
+    """chat.generated and chat.responses: there will be no (more) answer. Terminal.
 
-    A stage before generation writes it into its own topic, and it travels down the line like the request, so
-    that one place, the journal in chat.generated, decides which end of a request is the first.
+    A stage before generation writes it where it writes all else, and it travels down the line like the request,
+    so that one place, the journal in chat.generated, decides which end of a request is the first.
 
     `code` is for programs, `message` for people; neither holds prompt or answer text. `status` is the HTTP
     status a gateway gives to a client that waits.

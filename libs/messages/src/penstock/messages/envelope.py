@@ -11,7 +11,7 @@ from hashlib import blake2b
 import msgspec
 
 from penstock.messages.event import JSON, InvalidEvent
-from penstock.messages.ids import MAX_PARTITIONS
+from penstock.messages.ids import MAX_PARTITIONS, reply_partition
 
 Headers = list[tuple[str, bytes]]
 
@@ -59,8 +59,11 @@ def derived_id(cause_id: str, source: str, nth: int) -> str:
     return blake2b(f"{cause_id}/{source}/{nth}".encode(), digest_size=16).hexdigest()
 
 
-def to_headers(envelope: Envelope) -> Headers:
-    """Return the record headers of an envelope."""
+def to_headers(envelope: Envelope, *, streamed: bool = False) -> Headers:
+    """Return the record headers of an envelope.
+
+    One of many small pieces (`streamed`) does not repeat what the first record of its request says.
+    """
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", envelope.id.encode()),
@@ -68,11 +71,15 @@ def to_headers(envelope: Envelope) -> Headers:
         ("ce_source", envelope.source.encode()),
         ("ce_time", _rfc3339(envelope.time_ms).encode()),
         ("ce_subject", envelope.subject.encode()),
-        ("content-type", JSON.encode()),
         ("ce_tenant", envelope.tenant.encode()),
+        ("ce_epoch", b"%d" % envelope.epoch),
+    ]
+    if streamed:
+        return headers
+    headers += [
+        ("content-type", JSON.encode()),
         ("ce_replypartition", b"%d" % envelope.reply_partition),
         ("ce_deadline", b"%d" % envelope.deadline_ms),
-        ("ce_epoch", b"%d" % envelope.epoch),
     ]
     if envelope.traceparent:
         headers.append(("traceparent", envelope.traceparent.encode()))
@@ -89,18 +96,28 @@ def from_headers(headers: Iterable[tuple[str, bytes | None]]) -> Envelope:
         raise InvalidEvent("header ce_specversion is not 1.0")
     if _text(given, "content-type", JSON) != JSON:
         raise InvalidEvent(f"header content-type is not {JSON}")
+    subject = _text(given, "ce_subject")
+    partition = _number(given, "ce_replypartition", MAX_PARTITIONS - 1)
     return Envelope(
         id=_text(given, "ce_id"),
         type=_text(given, "ce_type"),
         source=_text(given, "ce_source"),
         time_ms=_milliseconds(_text(given, "ce_time")),
-        subject=_text(given, "ce_subject"),
+        subject=subject,
         tenant=_text(given, "ce_tenant"),
-        reply_partition=_number(given, "ce_replypartition", MAX_PARTITIONS - 1),
+        reply_partition=partition if "ce_replypartition" in given else _carried(subject),
         deadline_ms=_number(given, "ce_deadline"),
         epoch=_number(given, "ce_epoch"),
         traceparent=_text(given, "traceparent", ""),
     )
+
+
+def _carried(subject: str) -> int:
+    """Return the reply partition in a request's id; what is no request has none."""
+    try:
+        return reply_partition(subject)
+    except ValueError:
+        return 0
 
 
 def _text(headers: dict[str, bytes | None], name: str, default: str | None = None) -> str:

@@ -55,7 +55,7 @@ def send(
         topic.name,
         key.encode(),
         codec.encode(event),
-        to_headers(envelope),
+        to_headers(envelope, streamed=event.STREAMED),
         envelope.reply_partition if topic.reply else number,
     )
 

@@ -38,7 +38,7 @@ class Place(NamedTuple):
 class Written:
     """What the journal holds of one subject: where that begins, its events, and whether it has ended.
 
-    `traceparent` is that of the last one.
+    `traceparent` is the last that one of them carries.
     """
 
     low: Place
@@ -177,7 +177,7 @@ class _Book:
             written.bodies.clear()
         else:
             written.bodies.append((envelope.type, record.value))
-            written.traceparent = envelope.traceparent
+            written.traceparent = envelope.traceparent or written.traceparent
 
 
 def note_of(epoch: int, low: Place) -> str:
