@@ -170,6 +170,14 @@ async def test_a_member_learns_where_its_partitions_end_also_while_it_is_paused(
     assert sum(ends.values()) == 3
 
 
+async def test_a_member_knows_how_many_partitions_its_topics_have(
+    broker: Any, topic: Topic, unique: Unique
+) -> None:
+    consumer = await broker.consumer(unique("g"), [topic], nothing)
+    await joined(consumer)
+    assert consumer.partitions(topic.name) == topic.partitions
+
+
 async def test_a_paused_consumer_reads_nothing_until_resumed(
     broker: Any, topic: Topic, unique: Unique
 ) -> None:

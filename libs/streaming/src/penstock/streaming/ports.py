@@ -97,6 +97,9 @@ class Consumer(Protocol):
     async def ends(self) -> Mapping[Partition, int]:
         """Return the end of each partition of ours: the next record gets that offset. Raises BrokerError."""
 
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic of ours has: known once it has joined, 0 before."""
+
     async def confirm(self, partition: Partition, position: Position) -> bool:
         """Commit, and return whether the group took it: it counts this member, the partition its own."""
 

@@ -78,6 +78,10 @@ class MemoryBroker:
         self._rebalance(group)
         return member
 
+    def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has."""
+        return self._counts[topic]
+
     def log(self, topic: str) -> list[Record]:
         """Return all records of a topic, partition by partition."""
         return [
@@ -196,6 +200,9 @@ class MemoryConsumer:
 
     async def ends(self) -> dict[Partition, int]:
         return {partition: self._broker.offset_of(partition, "end") for partition in self._positions}
+
+    def partitions(self, topic: str) -> int:
+        return self._broker.partitions(topic)
 
     async def confirm(self, partition: Partition, position: Position) -> bool:
         await self.commit({partition: position})

@@ -105,6 +105,9 @@ class KafkaGroupConsumer:
         found = self._client.end_offsets(owned, timeout_ms=_ENDS_MS) if owned else {}
         return {Partition(tp.topic, tp.partition): end for tp, end in found.items()}
 
+    def partitions(self, topic: str) -> int:
+        return len(self._client.partitions_for_topic(topic) or ())
+
     async def confirm(self, partition: Partition, position: Position) -> bool:
         # The coordinator takes commits of current members only.
         if kafka.TopicPartition(*partition) not in self._client.assignment():
