@@ -14,6 +14,7 @@ from penstock.streaming.adapters.kafka.overview import open_overview
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.admin import ensure_topics
 from penstock.streaming.clock import unix_ms
+from penstock.streaming.connection import KafkaConnection
 from penstock.streaming.ports import Committable, Consumer, Overview, Partition, Producer, Reader, Start
 
 _numbers = itertools.count()
@@ -37,12 +38,12 @@ def unique() -> Callable[[str], str]:
     return lambda name: f"{name}-{next(_numbers)}"
 
 
-@pytest.fixture(params=["memory", "kafka"])
+@pytest.fixture(params=["memory", "librdkafka", "kafka-python"])
 async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
     if request.param == "memory":
         yield _memory()
         return
-    bootstrap: str = request.getfixturevalue("kafka_broker")
+    bootstrap = KafkaConnection(request.getfixturevalue("kafka_broker"), client=request.param)
     opened: list[Any] = []
 
     async def keep(opening: Awaitable[Any]) -> Any:

@@ -51,6 +51,10 @@ def test_a_user_with_a_password_from_a_file_that_nobody_prints(
             "needs PENSTOCK_KAFKA_PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE",
         ),
         ({"_PROTOCOL": "TLS"}, "PENSTOCK_KAFKA_PROTOCOL is not usable: Input should be 'PLAINTEXT'"),
+        (
+            {"_CLIENT": "rdkafka"},
+            "PENSTOCK_KAFKA_CLIENT is not usable: Input should be 'librdkafka' or 'kafka-python'",
+        ),
         ({"_PASSWORD_FILE": "/nowhere"}, "PENSTOCK_KAFKA_PASSWORD_FILE: /nowhere: No such file"),
         ({"_PASSWORD_FILE": "/nowhere", "_PASSWORD": SECRET}, "Set either PENSTOCK_KAFKA_PASSWORD or"),
         ({"_CA": "/nowhere"}, "PENSTOCK_KAFKA_CA: there is no file /nowhere"),

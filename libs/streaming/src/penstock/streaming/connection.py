@@ -3,7 +3,7 @@
 Names and values of the protocols and mechanisms are Kafka's own (`security.protocol`, `sasl.mechanism`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+Client = Literal["librdkafka", "kafka-python"]
+KAFKA_PYTHON: Client = "kafka-python"
 ADMIN = "admin"
 """Name of the user who may do everything."""
 NO_PASSWORD = SecretStr("")
@@ -33,6 +35,8 @@ class KafkaConnection:
     user: str = ""
     password: SecretStr = NO_PASSWORD
     ca: Path | None = None
+    client: Client = "librdkafka"
+    """The library by which records are written and read; administration is by kafka-python in any case."""
 
     def __str__(self) -> str:
         return self.servers
@@ -71,12 +75,20 @@ class KafkaAccess(BaseSettings):
     """A file that holds the password; white space at its end does not count."""
     kafka_ca: Path | None = None
     """File of trusted certificates in PEM; unset: those of the system."""
+    kafka_client: Client = "librdkafka"
+    """The library that speaks to Kafka."""
 
     @cached_property
     def _access(self) -> KafkaConnection:
         """The connection, but for its servers; the file of the password is read once."""
         access = KafkaConnection(
-            "", self.kafka_protocol, self.kafka_mechanism, self.kafka_user, self._password(), self.kafka_ca
+            "",
+            self.kafka_protocol,
+            self.kafka_mechanism,
+            self.kafka_user,
+            self._password(),
+            self.kafka_ca,
+            self.kafka_client,
         )
         if access.sasl and not (access.user and access.password.get_secret_value()):
             missing = "PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE" if access.user else "USER"
@@ -106,8 +118,7 @@ class KafkaAccess(BaseSettings):
 
     def reaching(self, servers: str) -> KafkaConnection:
         """Return the connection to these servers."""
-        known = self._access
-        return KafkaConnection(servers, known.protocol, known.mechanism, known.user, known.password, known.ca)
+        return replace(self._access, servers=servers)
 
 
 class KafkaSettings(KafkaAccess):
