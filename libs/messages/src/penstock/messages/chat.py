@@ -205,7 +205,7 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
 class RequestFailed(Event, frozen=True, kw_only=True):
     """chat.generated and chat.responses: there will be no (more) answer. Terminal.
 
-    A stage before generation writes it where it writes all else, and it travels down the line like the request,
+    A stage before generation writes it where it writes all else. It travels down the line like the request,
     so that one place, the journal in chat.generated, decides which end of a request is the first.
 
     `code` is for programs, `message` for people; neither holds prompt or answer text. `status` is the HTTP
