@@ -148,7 +148,6 @@ class FoldProcessor:
 
     def _begin(self, work: Work) -> _Subject:
         envelope = work.received.envelope
-        self._spans.waited(envelope, work.record)
         span = self._spans.process(envelope, work.record)
         whom = about(work.topic.name, envelope)
         return _Subject(envelope, whom, span, self._meter.now(), envelope.epoch)

@@ -200,7 +200,6 @@ class Runner:
             self._processor.abandon(record.partition, envelope.subject)
             invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
             work_for(about(topic.name, envelope))
-            self._spans.waited(envelope, record)
             with current(self._spans.process(envelope, record)) as span:
                 await self._failures.fail(record, topic, envelope, invalid, span)
         done()
