@@ -173,11 +173,11 @@ class Home:
         if record.key is None or (request_id := record.key.decode(errors="replace")) not in self._following:
             return
         try:
-            received = records.decode(record, CHAT_RESPONSES)
+            event = records.event_of(record, CHAT_RESPONSES)
         except InvalidEvent as error:
             log.warning("record_is_no_event", request_id=request_id, offset=record.offset, reason=str(error))
             return
-        told = self._following.tell(request_id, received.event)
+        told = self._following.tell(request_id, event)
         if told in (Told.GAP, Told.UNEXPECTED):
             log.error(
                 "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value
