@@ -11,7 +11,6 @@ from penstock.telemetry import names
 from penstock.telemetry.about import about
 from penstock.telemetry.spans import fail, traceparent
 
-
 _SAY_THE_SAME = (SpanKind.CLIENT, SpanKind.CONSUMER)
 
 
