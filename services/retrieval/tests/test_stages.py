@@ -19,6 +19,7 @@ from penstock.messages.topics import (
 )
 from penstock.retrieval.adapters.memory import MemoryIndex
 from penstock.retrieval.ports import Opened
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import Searcher
 from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import documents, questions
@@ -45,7 +46,7 @@ async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         index = MemoryIndex()
         for stage in (
-            questions(Searcher(embedder, index), Settings()),
+            questions(Searcher(QueryVectors(embedder), index), Settings()),
             documents(embedder, Opened("2-5f3a0c11", index), Settings()),
         ):
             offsets = Offsets()
@@ -98,7 +99,7 @@ async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_em
 
 def test_questions_are_shared_and_each_index_reads_all_documents(embedder) -> None:
     second = Settings(instance="retrieval-2")
-    searcher = Searcher(embedder, MemoryIndex())
+    searcher = Searcher(QueryVectors(embedder), MemoryIndex())
     assert {questions(searcher, settings).name for settings in (Settings(), second)} == {"retrieval"}
     opened = Opened("2-5f3a0c11", MemoryIndex())
     assert documents(embedder, opened, Settings()).name == "retrieval-indexer-2-5f3a0c11"
