@@ -15,6 +15,9 @@ MAX_NUMBERS = 1 << 18
 KEPT_S = 300.0
 """So long a vector is kept, in seconds: what embeds may come back with another model."""
 
+MOST_EXPECTED = 16
+"""Calls that may run when one is begun ahead of time: in a rush it would only take another's turn."""
+
 
 class _Coming(NamedTuple):
     """The vector of a query is, or will be, in the result of a call, at a place there."""
@@ -33,16 +36,24 @@ class QueryVectors:
     def __init__(self, embedder: Embedder, now: Callable[[], float] = time.monotonic) -> None:
         self._embedder = embedder
         self._now = now
+        self._running = 0
         self._known: OrderedDict[bytes, _Coming] = OrderedDict()
 
     async def of(self, queries: Sequence[str]) -> list[Vector]:
         """Return one vector a query, in order. Raises TransientError or PermanentError."""
         # Others may wait for the same call: who is cancelled does not cancel it.
-        return [(await asyncio.shield(one.call))[one.place] for one in self.begin(queries)]
+        return [(await asyncio.shield(one.call))[one.place] for one in self._begin(queries)]
 
-    def begin(self, queries: Sequence[str]) -> list[_Coming]:
+    def expect(self, query: str) -> None:
+        """Have a query embedded that will be asked for soon, unless there is enough to do."""
+        if self._running < MOST_EXPECTED:
+            self._begin([query])
+
+    def _begin(self, queries: Sequence[str]) -> list[_Coming]:
         """Have the queries embedded of which nothing is known, in one call; return where each will be."""
-        digests = [blake2b(query.encode(), digest_size=16).digest() for query in queries]
+        digests = [
+            blake2b(query.encode(errors="surrogatepass"), digest_size=16).digest() for query in queries
+        ]
         new = {d: query for d, query in zip(digests, queries, strict=True) if not self._knows(d)}
         if new:
             call = asyncio.create_task(self._embedder.embed(list(new.values())))
@@ -50,6 +61,7 @@ class QueryVectors:
             for place, digest in enumerate(new):
                 self._known[digest] = _Coming(call, place, until)
                 self._known.move_to_end(digest)
+            self._running += 1
             call.add_done_callback(lambda call: self._ended(call, list(new)))
         return [self._known[digest] for digest in digests]
 
@@ -61,6 +73,7 @@ class QueryVectors:
         return True
 
     def _ended(self, call: "asyncio.Task[list[Vector]]", digests: Sequence[bytes]) -> None:
+        self._running -= 1
         if call.cancelled() or call.exception() is not None:  # which is told to those who wait, if any do
             for digest in digests:
                 if digest in self._known and self._known[digest].call is call:

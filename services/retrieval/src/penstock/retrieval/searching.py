@@ -41,6 +41,11 @@ class Searcher:
         self._note(stores, filled=any(found))
         return _together(found)[:limit]
 
+    def expect(self, scope: Scope, query: str) -> None:
+        """Have a query embedded that will be searched for soon, where something may be found."""
+        if scope.unfiltered in self._filled:
+            self._vectors.expect(query)
+
     def _note(self, stores: Scope, *, filled: bool) -> None:
         self._filled.pop(stores, None)
         if filled:
