@@ -40,7 +40,7 @@ KINDS = {
     "client": r"GET|POST|PUT|DELETE|HTTP|chat .+|(read|write|transaction|search|upsert|flush) \w+",
     "producer": r"send (chat|documents|usage)\.\w+(\.dlq)?",
     "consumer": r"process ((chat|documents|usage)\.\w+|document)",
-    "internal": r"wait ((chat|documents|usage)\.\w+|document)|queue|prefill|decode|parse|chunk",
+    "internal": r"wait document|prefill|decode|parse|chunk",
 }
 CANARY = "Zwitscherzeisig"
 
@@ -87,7 +87,7 @@ def test_a_request_is_one_tree_through_all_services_topics_and_the_backend(
 ) -> None:
     response = ask(indexed, "What is a penstock?")
     request_id = response.headers["x-request-id"]
-    trace = trace_of(collector, request_id, lambda t: is_whole(t) and len(t.named("POST /")) == 1)
+    trace = trace_of(collector, request_id, lambda t: is_whole(t) and t.named("POST /") and t.named("decode"))
     root = trace.one("POST /v1/chat/completions")
     assert trace.roots == [root]
     assert (root.kind, root.service) == ("server", "penstock-gateway")
@@ -95,30 +95,32 @@ def test_a_request_is_one_tree_through_all_services_topics_and_the_backend(
     services = {"gateway", "tokenization", "retrieval", "generation", "postprocessing", "inference"}
     assert trace.services == services
     for topic, writer, reader in HOPS:
-        send, wait = trace.named(f"send {topic}")[0], trace.one(f"wait {topic}")
-        process = trace.one(f"process {topic}")
+        send, process = trace.one(f"send {topic}"), trace.one(f"process {topic}")
         assert (send.service, process.service) == (f"penstock-{writer}", f"penstock-{reader}")
-        assert trace.parent(wait) == trace.parent(process) == send
-        assert wait.end_ns <= process.start_ns
-        assert send.attributes["messaging.kafka.offset"] == process.attributes["messaging.kafka.offset"]
-    assert len(trace.named("wait chat.responses")) == 2  # of its beginning and of its end
+        assert process.attributes["penstock.wait_ms"] >= 0
+        if topic != "chat.generated":  # which is read from an answer's first record on, and sent to its last
+            assert trace.parent(process) == send
+            assert send.attributes["messaging.kafka.offset"] == process.attributes["messaging.kafka.offset"]
+    assert trace.parent(trace.one("process chat.generated")) == trace.one("process chat.retrieved")
     chat = trace.one(f"chat {indexed.model}")
     backend = trace.one("POST /")
-    assert trace.path(backend)[-4:] == ["process chat.retrieved", chat.name, "POST", "POST /"]
+    assert trace.path(backend)[-3:] == ["process chat.retrieved", chat.name, "POST /"]
     assert [event.name for event in chat.events] == ["slot_taken", "first_token", "last_token"]
     usage = response.json()["usage"]
     assert chat.attributes["gen_ai.usage.output_tokens"] == usage["completion_tokens"]
     assert chat.attributes["gen_ai.request.max_tokens"] == 24
-    for phase in ("queue", "prefill", "decode"):
+    for phase in ("prefill", "decode"):
         assert trace.parent(trace.one(phase)) == backend
+    assert trace.one("prefill").attributes["penstock.wait_ms"] >= 0
     embed = trace.one("POST /tei/embed")
-    assert trace.path(embed)[-3:] == ["process chat.tokenized", "POST", "POST /tei/embed"]
+    # Begun while the question was tokenized, or when it came from there.
+    assert trace.path(embed)[-2] in ("send chat.requests", "process chat.tokenized")
     assert trace.parent(trace.one("search passages")) == trace.one("process chat.tokenized")
     assert all(span.attributes["penstock.request.id"] == request_id for span in trace.spans)
     ours = [span for span in trace.spans if span.service != "penstock-inference"]
     assert {span.attributes["penstock.tenant"] for span in ours} == {"default"}
     assert all(span.attributes.get("messaging.system", "kafka") == "kafka" for span in trace.spans)
-    assert len(trace.spans) < 45  # never one a token
+    assert len(trace.spans) <= 18  # never one a token
 
 
 def test_a_document_is_one_tree_from_its_upload_to_the_index(stack: Stack, collector: Receiver) -> None:
@@ -249,8 +251,7 @@ def test_a_backend_that_breaks_off_is_told_as_a_repetition(
     told = {event.name: event.attributes for event in chat.events}
     assert (told["retry"]["error.type"], told["retry"]["penstock.attempt"]) == ("backend_failed", 1)
     assert told["continued"]["penstock.answer.length"] > 0
-    first, second = [span for span in trace.named("POST") if trace.parent(span) == chat]
-    assert (first.failed, second.failed, chat.failed) == (True, False, False)
+    assert not chat.failed
 
 
 def test_an_answer_taken_over_after_a_kill_is_one_trace_with_a_link_to_what_was_begun(
@@ -263,16 +264,16 @@ def test_an_answer_taken_over_after_a_kill_is_one_trace_with_a_link_to_what_was_
         with streamed(stack, mark(Script(uuid.uuid4().hex, 200)), 90) as (request_id, lines):
             until_text(lines, 3)
             if other.is_asked:
-                trace_of(collector, request_id, lambda t: t.named("send chat.generated"))
+                trace_of(collector, request_id, lambda t: t.named("process chat.requests"))
                 other.process.kill()
                 assert any("[DONE]" in line for line in lines)
                 break
     trace = trace_of(collector, request_id, is_whole, 60)
     [process] = trace.named("process chat.retrieved")  # the one before was killed before it could tell
     assert process.resource["service.instance.id"] != other.name
-    [started] = [s for s in trace.named("send chat.generated") if trace.parent(s) is None]
-    assert process.links == ((process.trace_id, started.parent_id),)
     fold = trace.one("process chat.generated")
+    assert process.links == ((process.trace_id, fold.parent_id),)
+    assert trace.parent(fold) is None
     [taken] = [event.attributes for event in fold.events if event.name == "taken_over"]
     assert taken["penstock.epoch"] == process.attributes["penstock.epoch"] > 1
     chat = trace.one(f"chat {stack.model}")

@@ -51,11 +51,17 @@ def test_spans_in_a_circle_end_nowhere() -> None:
     ] == ["c"]
 
 
-def test_waits_look_other_than_work() -> None:
+def test_waits_are_bars_of_their_own_before_what_waited_and_look_other_than_work() -> None:
     lines = printed(
-        span("process chat.requests", 0, 100), span("wait chat.requests", 50, 100), span("queue", 0, 10)
+        span("process chat.requests", 20, 100, attributes={"penstock.wait_ms": 20}),
+        span("wait document", 50, 100),
     )
-    assert [re.sub(r"[^░█]", "", line) for line in lines[1:]] == ["█" * 60, "░" * 6, "░" * 30]
+    assert [re.split(r"\s{2,}", line)[1] for line in lines[1:]] == [
+        "wait chat.requests",
+        "process chat.requests",
+        "wait document",
+    ]
+    assert [re.sub(r"[^░█]", "", line) for line in lines[1:]] == ["░" * 12, "█" * 48, "░" * 30]
 
 
 @pytest.mark.parametrize(

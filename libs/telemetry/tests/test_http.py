@@ -152,3 +152,15 @@ async def test_other_faults_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) 
     async with httpx2.AsyncClient(transport=Transport()) as client:
         with pytest.raises(AttributeError):
             await client.get("http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize("kind", [SpanKind.CLIENT, SpanKind.CONSUMER])
+async def test_a_model_call_or_a_record_in_hand_is_the_span_of_what_it_asks(
+    asked: list[httpx2.Request], spans: InMemorySpanExporter, kind: SpanKind
+) -> None:
+    with trace.get_tracer("t").start_as_current_span("chat", kind=kind) as work:
+        async with httpx2.AsyncClient(transport=Transport()) as client:
+            await client.post(URL)
+    assert [span.name for span in spans.get_finished_spans()] == ["chat"]
+    [request] = asked
+    assert request.headers["traceparent"] == traceparent(work)

@@ -9,8 +9,6 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from penstock.messages.chat import RequestFailed
-from penstock.messages.topics import CHAT_RESPONSES
-from penstock.streaming import records
 
 CHAT = "POST /v1/chat/completions"
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
@@ -54,23 +52,6 @@ async def test_a_request_is_a_server_span_and_a_record(start_stand: Any, named: 
         assert (told(span)["penstock.request.id"], told(span)["penstock.tenant"]) == (request_id, "default")
     assert told(send)["messaging.kafka.offset"] == 0
     assert "canary" not in server.to_json() + send.to_json()
-
-
-async def test_the_way_of_an_answer_out_of_the_log_is_a_wait(start_stand: Any, named: Any, kit: Any) -> None:
-    stand = await start_stand()
-    asking = asyncio.create_task(stand.ask())
-    cause = (await stand.question()).envelope
-    writer = stand.source.broker.producer()
-    for event in kit.events("text"):
-        if not event.STREAMED:
-            envelope = cause.caused(event.TYPE, nth=0, source="/test", time_ms=cause.time_ms)
-            await records.send(writer, CHAT_RESPONSES, envelope, event)
-        else:
-            await stand.say(cause, event)
-    await asking
-    [send], waits = await named("send chat.requests"), await named("wait chat.responses", 2)
-    assert [wait.parent.span_id for wait in waits] == [send.context.span_id] * 2
-    assert "messaging.consumer.group.name" not in told(waits[0])
 
 
 async def test_an_answer_that_fails_is_told_by_its_code(start_stand: Any, named: Any) -> None:

@@ -18,15 +18,18 @@ FINISH = Finish(
 )
 
 
-def test_queue_prompt_and_tokens_are_bars_one_after_the_other(spans: InMemorySpanExporter) -> None:
+def test_prompt_and_tokens_are_bars_one_after_the_other_and_the_queue_a_wait_before(
+    spans: InMemorySpanExporter,
+) -> None:
     with trace.get_tracer("t").start_as_current_span("POST /") as span:
         tell_phases(FINISH)
     *phases, server = spans.get_finished_spans()
-    assert [phase.name for phase in phases] == ["queue", "prefill", "decode"]
+    assert [phase.name for phase in phases] == ["prefill", "decode"]
     lasted = [round(((p.end_time or 0) - (p.start_time or 0)) / 1e9, 3) for p in phases]
-    assert lasted == [1.0, 0.5, 2.5]
-    assert [p.end_time for p in phases[:2]] == [p.start_time for p in phases[1:]]
-    assert [p.parent for p in phases] == [span.get_span_context()] * 3
+    assert lasted == [0.5, 2.5]
+    assert phases[0].end_time == phases[1].start_time
+    assert dict(phases[0].attributes or {}) == {"penstock.wait_ms": 1000}
+    assert [p.parent for p in phases] == [span.get_span_context()] * 2
     assert dict(server.attributes or {}) == {
         "gen_ai.usage.input_tokens": 7,
         "gen_ai.usage.output_tokens": 5,

@@ -97,10 +97,10 @@ def test_the_order_in_which_candidates_come_does_not_matter(
 def test_of_near_duplicates_the_first_stays_and_doing_it_again_changes_nothing(
     candidates: list[Found],
 ) -> None:
-    kept = without_duplicates(candidates)
+    kept = list(without_duplicates(candidates))
     assert kept[:1] == candidates[:1]
-    assert without_duplicates(kept) == kept
-    assert without_duplicates([*kept, *candidates]) == kept
+    assert list(without_duplicates(kept)) == kept
+    assert list(without_duplicates([*kept, *candidates])) == kept
 
 
 def test_the_best_that_fit_are_taken_and_one_too_long_leaves_its_room_to_the_next() -> None:

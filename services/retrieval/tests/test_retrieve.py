@@ -8,6 +8,7 @@ from penstock.messages.topics import CHAT_RETRIEVED
 from penstock.retrieval.domain.packing import PASSAGE_OVERHEAD_TOKENS
 from penstock.retrieval.handler import Retriever
 from penstock.retrieval.ports import Index
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.streaming.errors import PermanentError, TransientError
 
@@ -33,7 +34,10 @@ def question(
 
 async def ask(embedder, index: Index, make, asked: ChatTokenized, tenant: str = "acme") -> ChatRetrieved:
     [outgoing] = [
-        o async for o in Retriever(Searcher(embedder, index)).retrieve(make.received(asked, tenant))
+        o
+        async for o in Retriever(Searcher(QueryVectors(embedder), index)).retrieve(
+            make.received(asked, tenant)
+        )
     ]
     assert outgoing.topic is CHAT_RETRIEVED
     assert isinstance(outgoing.event, ChatRetrieved)
@@ -93,7 +97,9 @@ async def test_an_embedder_that_fails_fails_the_question_in_its_own_way(
 
 async def test_an_event_of_another_kind_is_refused(embedder, index: Index, make) -> None:
     with pytest.raises(PermanentError, match="unexpected_event"):
-        await anext(Retriever(Searcher(embedder, index)).retrieve(make.received(make.deleted())))
+        await anext(
+            Retriever(Searcher(QueryVectors(embedder), index)).retrieve(make.received(make.deleted()))
+        )
     with pytest.raises(PermanentError, match="unexpected_event"):
         await make.indexer(embedder, index).index([make.received(question())])
 

@@ -9,6 +9,7 @@ import pytest
 
 from penstock.retrieval.adapters.http import MAX_BODY_BYTES, Progress, make_app
 from penstock.retrieval.ports import Index
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.streaming.errors import TransientError
 
@@ -39,7 +40,7 @@ async def client(embedder, index: Index, make) -> AsyncIterator[httpx2.AsyncClie
         make.chunked("kafka in store one", document_id="d1", store_id="vs_1", attributes={"year": 2020}),
     ]
     await make.indexer(embedder, index).index([make.received(part) for part in parts])
-    async with serve(Searcher(embedder, index)) as client:
+    async with serve(Searcher(QueryVectors(embedder), index)) as client:
         yield client
 
 
@@ -126,13 +127,13 @@ async def test_what_it_does_not_have_is_told_in_the_same_form(client: httpx2.Asy
 
 async def test_while_index_or_embeddings_are_away_it_says_503(embedder, index: Index, make) -> None:
     body = {"tenant": "acme", "queries": ["kafka"]}
-    async with serve(Searcher(embedder, CurrentIndex())) as client:
+    async with serve(Searcher(QueryVectors(embedder), CurrentIndex())) as client:
         response = await client.post("/search", json=body)
         assert (response.status_code, response.json()["error"]["code"]) == (503, "index_unavailable")
         assert (await client.get("/livez")).status_code == 200
     await make.indexer(embedder, index).index([make.received(make.chunked("kafka"))])
     embedder.failures.append(TransientError("embeddings_unavailable", "They are away."))
-    async with serve(Searcher(embedder, index)) as client:
+    async with serve(Searcher(QueryVectors(embedder), index)) as client:
         response = await client.post("/search", json=body)
         assert response.status_code == 503
         assert response.json() == {"error": {"code": "embeddings_unavailable", "message": "They are away."}}

@@ -4,26 +4,41 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
+import pytest
+
 from penstock.messages import codec
-from penstock.messages.chat import ChatRetrieved, ChatTokenized, RequestFailed, Sampling
+from penstock.messages.chat import (
+    ChatRequested,
+    ChatRetrieved,
+    ChatTokenized,
+    Message,
+    RequestFailed,
+    Sampling,
+)
 from penstock.messages.documents import DocumentIndexed
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import (
+    CHAT_REQUESTS,
     CHAT_RETRIEVED,
     CHAT_TOKENIZED,
     DOCUMENTS_CHUNKED,
     DOCUMENTS_INDEXED,
     Topic,
 )
+from penstock.retrieval import ahead as ahead_of
 from penstock.retrieval.adapters.memory import MemoryIndex
+from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.ports import Opened
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import Searcher
 from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import documents, questions
-from penstock.streaming.adapters.memory import MemoryBroker
+from penstock.streaming.adapters.memory import MemoryBroker, MemoryReader
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
+from penstock.streaming.ports import BrokerError
 from penstock.streaming.records import send
 from penstock.streaming.runner import Runner
 
@@ -43,14 +58,22 @@ async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         index = MemoryIndex()
+        searcher = Searcher(QueryVectors(embedder), index)
+
+        async def open_reader() -> MemoryReader:
+            return broker.reader()
+
+        ahead = Ahead(searcher, open_reader)
+        reading = tasks.create_task(ahead.run())
         for stage in (
-            questions(Searcher(embedder, index), Settings()),
+            questions(searcher, ahead, Settings()),
             documents(embedder, Opened("2-5f3a0c11", index), Settings()),
         ):
             offsets = Offsets()
             consumer = broker.consumer(stage.name, [t.name for t in stage.inputs], offsets.committable)
             tasks.create_task(Runner(stage, consumer, broker.producer(), offsets).run(stop))
         yield
+        reading.cancel()
         stop.set()
 
 
@@ -95,10 +118,67 @@ async def test_documents_wait_for_the_embeddings_and_questions_that_cannot_be_em
     assert (failed.code, failed.stage) == ("embedding_refused", "retrieval")
 
 
+async def no_reader() -> MemoryReader:
+    raise BrokerError("not needed here")
+
+
+def asked(text: str) -> ChatRequested:
+    turns = ("user", text), ("assistant", "Well."), ("user", " ")
+    return ChatRequested(
+        model="m", messages=tuple(Message(role=r, content=c) for r, c in turns), sampling=Sampling()
+    )
+
+
+async def test_a_query_is_embedded_while_its_question_is_tokenized(embedder, make) -> None:
+    broker = MemoryBroker()
+    async with running(broker, embedder):
+        await put(broker, CHAT_REQUESTS, asked("nobody knows yet what is here"), "request")
+        await put(broker, DOCUMENTS_CHUNKED, make.chunked("kafka keeps a log"), "doc")
+        await first(broker, DOCUMENTS_INDEXED)
+        await put(broker, CHAT_TOKENIZED, QUESTION, "request")
+        await first(broker, CHAT_RETRIEVED)
+        assert embedder.calls[1:] == [["kafka log"]]
+        await put(broker, CHAT_REQUESTS, asked("a log of kafka"), "request")
+        async with asyncio.timeout(10):
+            while embedder.calls[2:] != [["a log of kafka"]]:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0.005)
+        tokenized = msgspec.structs.replace(QUESTION, query="a log of kafka")
+        await put(broker, CHAT_TOKENIZED, tokenized, "request")
+        async with asyncio.timeout(10):
+            while len(broker.log(CHAT_RETRIEVED.name)) < 2:
+                await broker.wait_for_news(1)
+    assert len(embedder.calls) == 3
+    retrieved = codec.decode(ChatRetrieved.TYPE, broker.log(CHAT_RETRIEVED.name)[1].value)
+    assert isinstance(retrieved, ChatRetrieved)
+    assert [p.text for p in retrieved.passages] == ["kafka keeps a log"]
+
+
+async def test_a_broker_that_is_away_is_read_ahead_again_when_it_is_back(
+    embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead_of, "RETRY_S", 0.0)
+    broker, opened = MemoryBroker(), asyncio.Event()
+
+    async def open_reader() -> MemoryReader:
+        if not opened.is_set():
+            opened.set()
+            raise BrokerError("away")
+        opened.clear()
+        return broker.reader()
+
+    reading = asyncio.create_task(Ahead(Searcher(QueryVectors(embedder), MemoryIndex()), open_reader).run())
+    async with asyncio.timeout(10):
+        await opened.wait()
+        while opened.is_set():  # noqa: ASYNC110  # cleared when it is opened again
+            await asyncio.sleep(0)
+    reading.cancel()
+
+
 def test_questions_are_shared_and_each_index_reads_all_documents(embedder) -> None:
     second = Settings(instance="retrieval-2")
-    searcher = Searcher(embedder, MemoryIndex())
-    assert {questions(searcher, settings).name for settings in (Settings(), second)} == {"retrieval"}
+    searcher = Searcher(QueryVectors(embedder), MemoryIndex())
+    ahead = Ahead(searcher, no_reader)
+    assert {questions(searcher, ahead, settings).name for settings in (Settings(), second)} == {"retrieval"}
     opened = Opened("2-5f3a0c11", MemoryIndex())
     assert documents(embedder, opened, Settings()).name == "retrieval-indexer-2-5f3a0c11"
     assert documents(embedder, opened, second).name == "retrieval-2-indexer-2-5f3a0c11"

@@ -35,20 +35,24 @@ test("parents stand before their children, children in order of time", () => {
   assert.deepEqual([rows[3].position, rows[3].siblings], [2, 2]);
 });
 
-test("a wait is told from work, and where the service changes", () => {
-  const { rows } = layOut([
+test("a wait before a span is a row of its own, told from work, and where the service changes", () => {
+  const { rows, start } = layOut([
+    { ...span("b", "a", 5, 9, "process chat.requests", "y"), attributes: { "penstock.wait_ms": 7 }, error: "e" },
     span("a", null, 0, 9, "send chat.requests", "x"),
-    span("b", "a", 1, 5, "wait chat.requests", "y"),
     span("c", "b", 5, 9, "await", "y"),
   ]);
+  assert.equal(start, -2);
   assert.deepEqual(
-    rows.map((row) => row.isWait),
-    [false, true, false],
+    rows.map(({ span, depth, isWait, entersService }) => [span.name, depth, isWait, entersService]),
+    [
+      ["send chat.requests", 0, false, true],
+      ["wait chat.requests", 1, true, true],
+      ["process chat.requests", 1, false, true],
+      ["await", 2, false, false],
+    ],
   );
-  assert.deepEqual(
-    rows.map((row) => row.entersService),
-    [true, true, false],
-  );
+  const wait = rows[1].span;
+  assert.deepEqual([wait.start_ms, wait.end_ms, wait.error], [-2, 5, ""]);
 });
 
 test("spans that are each other's parents are all shown, and end", () => {

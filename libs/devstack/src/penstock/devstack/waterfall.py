@@ -17,6 +17,8 @@ _SERVICE, _NAME, _SHORT_NAME, _TOOK, _NOTES, _GAPS = 14, 44, 24, 8, 22, 8
 _WIDE = 130
 """Columns from which on names are written out."""
 _LEAST_BAR, _MOST_BAR = 8, 60
+WAITED = "penstock.wait_ms"
+"""Of a span: for how long what it is about has waited before it began, in milliseconds."""
 _MARKS = {"first_token": "first token", "last_token": "last token"}
 
 
@@ -39,12 +41,30 @@ class Span(msgspec.Struct):
     parent_id: str | None = None
     instance: str = ""
     error: str = ""
+    attributes: dict[str, Any] = {}
     events: list[SpanEvent] = []
 
     @property
     def is_wait(self) -> bool:
         """True for time in which nobody worked on the request: in a topic, or in a backend's queue."""
-        return self.name == "queue" or self.name.startswith("wait ")
+        return self.name.startswith("wait ")
+
+    @property
+    def wait(self) -> Span | None:
+        """The time before it, in which what it is about has waited, as a span of its own, if it says so."""
+        waited = self.attributes.get(WAITED)
+        if not isinstance(waited, int | float):
+            return None
+        name = f"wait {self.name.removeprefix('process ')}"
+        return Span(
+            f"{self.span_id} wait",
+            name,
+            self.service,
+            self.start_ms - waited,
+            self.start_ms,
+            self.parent_id,
+            self.instance,
+        )
 
 
 class Trace(msgspec.Struct):
@@ -74,15 +94,16 @@ def waterfall(trace: Trace, columns: int) -> Table:
     name = _NAME if columns >= _WIDE else _SHORT_NAME
     width = columns - _SERVICE - name - _TOOK - _NOTES - _GAPS
     width = max(_LEAST_BAR, min(_MOST_BAR, width))
-    begin = min(span.start_ms for span in trace.spans)
-    whole = max(max(span.end_ms for span in trace.spans) - begin, 0.001)
+    spans = [*trace.spans, *(wait for span in trace.spans if (wait := span.wait))]
+    begin = min(span.start_ms for span in spans)
+    whole = max(max(span.end_ms for span in spans) - begin, 0.001)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("service", no_wrap=True, max_width=_SERVICE)
     table.add_column("span", no_wrap=True)
     table.add_column(f"0 to {told(whole)}", no_wrap=True, min_width=width)
     table.add_column("took", justify="right", no_wrap=True)
     table.add_column("", min_width=_NOTES - 4)
-    for depth, span in in_order(trace.spans):
+    for depth, span in in_order(spans):
         style = _style(span)
         table.add_row(
             plain(span.instance or span.service),

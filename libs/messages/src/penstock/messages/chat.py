@@ -141,6 +141,7 @@ class GenerationStarted(Event, frozen=True, kw_only=True):
     """chat.generated: a backend has taken the request; passages are numbered from 1 in this order."""
 
     TYPE: ClassVar[str] = "penstock.generation.started.v1"
+    TRACED: ClassVar[bool] = False
 
     model: Name
     passages: tuple[Passage, ...]
@@ -155,6 +156,7 @@ class TextGenerated(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.generation.text.v1"
     STREAMED: ClassVar[bool] = True
+    TRACED: ClassVar[bool] = False
 
     start: Count
     text: Annotated[str, Meta(min_length=1)]
@@ -176,6 +178,7 @@ class AnswerStarted(Event, frozen=True, kw_only=True):
     """chat.responses: an answer is under way."""
 
     TYPE: ClassVar[str] = "penstock.answer.started.v1"
+    TRACED: ClassVar[bool] = False
 
     model: Name
 
@@ -185,6 +188,7 @@ class AnswerText(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "penstock.answer.text.v1"
     STREAMED: ClassVar[bool] = True
+    TRACED: ClassVar[bool] = False
 
     start: Count
     text: Annotated[str, Meta(min_length=1)]

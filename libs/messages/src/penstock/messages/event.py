@@ -11,12 +11,14 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One fact, as the JSON body of one record.
 
     `TYPE` is the CloudEvents type with its version. Unknown fields are ignored when read, so that a field
-    can be added within a version. `STREAMED` marks the many small pieces of one answer, which get no span
-    of their own; `TERMINAL` the events that end a request: the first one in the log counts, nothing after it.
+    can be added within a version. `STREAMED` marks the many small pieces of one answer; `TRACED` what gets a
+    span of its own when it is sent: of one answer only its end. `TERMINAL` marks the events that end a
+    request: the first one in the log counts, nothing after it.
     """
 
     TYPE: ClassVar[str] = ""
     STREAMED: ClassVar[bool] = False
+    TRACED: ClassVar[bool] = True
     TERMINAL: ClassVar[bool] = False
 
     @property

@@ -52,7 +52,15 @@ FLOWS: Mapping[str, Flow] = {
         handled=(topics.CHAT_REQUESTS,),
     ),
     "retrieval": Flow(
-        reads=_all_of((topics.CHAT_TOKENIZED, topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED)),
+        # Questions are read ahead, for their queries to be embedded while they are tokenized.
+        reads=_all_of(
+            (
+                topics.CHAT_REQUESTS,
+                topics.CHAT_TOKENIZED,
+                topics.DOCUMENTS_CHUNKED,
+                topics.DOCUMENTS_DELETED,
+            )
+        ),
         writes=_all_of((topics.CHAT_RETRIEVED, topics.DOCUMENTS_INDEXED)),
         handled=(topics.CHAT_TOKENIZED, topics.DOCUMENTS_CHUNKED, topics.DOCUMENTS_DELETED),
     ),

@@ -46,8 +46,6 @@ class BatchProcessor:
         if self._running is None and self._waiting:
             count = min(self._size, len(self._waiting))
             works = [self._waiting.popleft() for _ in range(count)]
-            for work in works:
-                self._spans.waited(work.received.envelope, work.record)
             self._running = asyncio.create_task(self._process(works))
 
     async def owning(self, _partition: Partition, cause: Envelope, /) -> Envelope | None:

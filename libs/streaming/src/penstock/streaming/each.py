@@ -134,7 +134,6 @@ class EachProcessor:
         envelope = work.received.envelope
         began = self._meter.now()
         work_for(about(work.topic.name, envelope))
-        self._spans.waited(envelope, work.record)
         with current(self._spans.process(envelope, work.record, self._begun(work))) as span:
             error = await attempt(
                 lambda: self._emit_all(work, span),

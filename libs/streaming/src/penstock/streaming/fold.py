@@ -202,7 +202,6 @@ class FoldProcessor:
 
     def _begin(self, work: Work) -> _Subject:
         envelope = work.received.envelope
-        self._spans.waited(envelope, work.record)
         span = self._spans.process(envelope, work.record)
         whom = about(work.topic.name, envelope)
         due_ms = envelope.deadline_ms + GRACE_MS if envelope.deadline_ms else _NEVER_MS

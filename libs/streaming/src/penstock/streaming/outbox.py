@@ -56,7 +56,7 @@ class Outbox:
             time_ms=self._clock_ms(),
             traceparent=traceparent(parent),
         )
-        if event.STREAMED:
+        if not event.TRACED:
             return records.send(self._producer, topic, envelope, event, at)
         span = self._spans.send(topic.name, envelope, within(parent))
         envelope = msgspec.structs.replace(envelope, traceparent=traceparent(span))

@@ -15,10 +15,20 @@ from penstock.streaming.stage import Received
 def decode(record: Record, topic: Topic) -> Received[Event]:
     """Return the event in a record. Raises InvalidEvent, also for an event that has no place in `topic`."""
     envelope = _envelope(record)
-    event = codec.decode(envelope.type, record.value)
+    return Received(_decoded(envelope.type, record, topic), envelope, record.partition, record.offset)
+
+
+def _decoded(kind: str, record: Record, topic: Topic) -> Event:
+    event = codec.decode(kind, record.value)
     if not isinstance(event, topic.events):
-        raise InvalidEvent(f"{envelope.type} does not belong in {topic.name}")
-    return Received(event, envelope, record.partition, record.offset)
+        raise InvalidEvent(f"{kind} does not belong in {topic.name}")
+    return event
+
+
+def event_of(record: Record, topic: Topic) -> Event:
+    """Return the event in a record; of its envelope only the type is read. Raises InvalidEvent."""
+    name = next((value for name, value in record.headers if name == "ce_type"), None) or b""
+    return _decoded(name.decode(errors="replace"), record, topic)
 
 
 def envelope_of(record: Record) -> Envelope | None:

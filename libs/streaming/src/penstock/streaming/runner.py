@@ -239,7 +239,6 @@ class Runner:
 
     async def _fail_or_bury(self, record: Record, topic: Topic, envelope: Envelope, error: str) -> None:
         work_for(about(topic.name, envelope))
-        self._spans.waited(envelope, record)
         with current(self._spans.process(envelope, record)) as span:
             if self._processor.abandon(record.partition, envelope.subject):
                 invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")

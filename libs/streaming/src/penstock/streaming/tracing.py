@@ -1,13 +1,14 @@
 """Spans around every hop and the context in `traceparent` (W3C Trace Context).
 
 Names and attributes follow OpenTelemetry's messaging conventions for Kafka: `send T` (PRODUCER) and
-`process T` (CONSUMER). Beside each `process T` stands `wait T`: from the broker's stamp on the
-record to the start of its handling, so that time spent in a topic is a bar of its own. The many small pieces
-of one answer get no span of their own.
+`process T` (CONSUMER). Each `process T` says how long its record has waited before, from the broker's stamp
+on it to the start of its handling: who shows a trace draws that as a bar of its own. Of the many records of
+one answer only the last has a span of its own (`Event.TRACED`).
+
+A span costs its process by the attribute: what its resource says already is not said again.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -61,34 +62,27 @@ class Spans:
         """
         if not envelope.traceparent:
             return INVALID_SPAN
-        attributes = {
+        topic, number = record.partition
+        attributes: dict[str, str | int] = {
             **self._process,
-            **_of_place(envelope, record),
+            **about(topic, envelope).attributes,
+            names.MESSAGING_DESTINATION: topic,
+            names.MESSAGING_PARTITION: str(number),
+            names.MESSAGING_OFFSET: record.offset,
+            names.MESSAGING_CONVERSATION_ID: envelope.subject,
             names.MESSAGING_MESSAGE_ID: envelope.id,
+            names.PENSTOCK_WAIT_MS: max(0, self._clock_ms() - record.timestamp_ms),
         }
         if envelope.epoch:
             attributes[names.PENSTOCK_EPOCH] = envelope.epoch
+        before = [header for header in (_replayed(record), earlier) if header]
         return self._tracer.start_span(
-            f"process {record.partition.topic}",
+            f"process {topic}",
             context_of(envelope.traceparent),
             SpanKind.CONSUMER,
             attributes,
-            [link for header in (_replayed(record), earlier) if (link := link_to(header))],
+            [link for header in before if (link := link_to(header))],
         )
-
-    def waited(self, envelope: Envelope, record: Record) -> None:
-        """Tell how long a record has lain in its topic, and then with us, as its handling starts now."""
-        if not envelope.traceparent:
-            return
-        now = time.time_ns()
-        waited = max(0, self._clock_ms() - record.timestamp_ms) * 1_000_000
-        self._tracer.start_span(
-            f"wait {record.partition.topic}",
-            context_of(envelope.traceparent),
-            SpanKind.INTERNAL,
-            _of_place(envelope, record),
-            start_time=now - waited,
-        ).end(now)
 
     def batch(self, topic: str, spans: Sequence[Span]) -> Span:
         """Start the span of handling records together; it and the span of each record link to each other.
@@ -146,16 +140,8 @@ def _operation(name: str) -> dict[str, str]:
     return {names.MESSAGING_OPERATION_NAME: name, names.MESSAGING_OPERATION_TYPE: name}
 
 
-def _of_place(envelope: Envelope, record: Record) -> dict[str, str | int]:
-    topic, number = record.partition
-    return {
-        **about(topic, envelope).attributes,
-        names.MESSAGING_DESTINATION: topic,
-        names.MESSAGING_PARTITION: str(number),
-        names.MESSAGING_OFFSET: record.offset,
-        names.MESSAGING_CONVERSATION_ID: envelope.subject,
-    }
-
-
 def _replayed(record: Record) -> str:
-    return next((value.decode(errors="replace") for name, value in record.headers if name == LINK_HEADER), "")
+    for name, value in record.headers:
+        if name == LINK_HEADER:
+            return value.decode(errors="replace")
+    return ""

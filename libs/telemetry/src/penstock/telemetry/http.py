@@ -11,13 +11,16 @@ from penstock.telemetry import names
 from penstock.telemetry.about import about
 from penstock.telemetry.spans import fail, traceparent
 
+_SAY_THE_SAME = (SpanKind.CLIENT, SpanKind.CONSUMER)
+
 
 class Transport(httpx2.AsyncHTTPTransport):
     """The library's transport, which also traces, and with one error made its own.
 
-    A request within a span gets a CLIENT span of its own, to the end of its response, and takes its context
-    along in `traceparent`, and the id of the client's request in `x-request-id`. Where there is no span (a
-    server is asked whether it is well), there is none.
+    A request within a span takes its context along in `traceparent`, and the id of the client's request in
+    `x-request-id`. It gets a CLIENT span of its own, to the end of its response, unless the span around it
+    (a model call, the handling of a record) says the same. Where there is no span (a server is asked whether
+    it is well), there is none.
 
     The error: a connection lost while it was made. anyio then asks a socket that is gone for its peer, and
     fails with an AttributeError (a server that is killed at that moment shows it). Nothing was sent, so it is
@@ -34,7 +37,7 @@ class Transport(httpx2.AsyncHTTPTransport):
             return await self._send(request)
         if request_id := about().attributes.get(names.PENSTOCK_REQUEST_ID):
             request.headers.setdefault("x-request-id", request_id)
-        if not parent.is_recording():
+        if not parent.is_recording() or getattr(parent, "kind", None) in _SAY_THE_SAME:
             request.headers["traceparent"] = traceparent(parent)
             return await self._send(request)
         span = self._tracer.start_span(request.method, kind=SpanKind.CLIENT, attributes=_attributes(request))

@@ -102,11 +102,12 @@ def _export_logs(resource: Resource, at_exit: AtExit) -> None:
 
 def _observer_exporter(url: str) -> Any:
     import requests
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    from penstock.telemetry.otlp import Exporter
 
     session = requests.Session()
     session.trust_env = False  # it is near: a proxy has no place between
-    return OTLPSpanExporter(url, timeout=OBSERVER_TIMEOUT_S, session=session)
+    return Exporter(url, OBSERVER_TIMEOUT_S, session)
 
 
 def _span_exporter() -> Any:

@@ -19,7 +19,6 @@ from penstock.messages.event import InvalidEvent
 from penstock.messages.topics import CHAT_RESPONSES
 from penstock.streaming import records
 from penstock.streaming.ports import BrokerError, Partition, Producer, Reader, Record
-from penstock.streaming.tracing import Spans
 from penstock.telemetry.readiness import Readiness
 
 POLL_S = 0.2
@@ -44,11 +43,9 @@ class Home:
         following: Following,
         exchange: Exchange,
         readiness: Readiness,
-        spans: Spans,
         retry_s: float = 0.5,
     ) -> None:
         self._source = source
-        self._spans = spans
         self._partition = partition
         self._following = following
         self._exchange = exchange
@@ -176,13 +173,11 @@ class Home:
         if record.key is None or (request_id := record.key.decode(errors="replace")) not in self._following:
             return
         try:
-            received = records.decode(record, CHAT_RESPONSES)
+            event = records.event_of(record, CHAT_RESPONSES)
         except InvalidEvent as error:
             log.warning("record_is_no_event", request_id=request_id, offset=record.offset, reason=str(error))
             return
-        if not received.event.STREAMED:
-            self._spans.waited(received.envelope, record)
-        told = self._following.tell(request_id, received.event)
+        told = self._following.tell(request_id, event)
         if told in (Told.GAP, Told.UNEXPECTED):
             log.error(
                 "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value

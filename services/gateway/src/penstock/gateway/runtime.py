@@ -89,7 +89,7 @@ class Gateway:
             now_ms,
             spans,
         )
-        self.home = Home(source, partition, self.following, self.exchange, self.readiness, spans)
+        self.home = Home(source, partition, self.following, self.exchange, self.readiness)
         self.history = History(source, self.home)
         self.recalls = Recalls(
             self.following,

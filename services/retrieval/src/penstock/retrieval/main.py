@@ -13,6 +13,7 @@ from penstock.retrieval.adapters.http import HttpServer, make_app
 from penstock.retrieval.adapters.server_home import ServerHome
 from penstock.retrieval.index_size import IndexSize
 from penstock.retrieval.ports import Home, IndexUnusable
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.replica import DOCUMENTS, INDEX, Replica
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.retrieval.settings import Settings
@@ -60,7 +61,7 @@ async def _run(settings: Settings) -> None:
         readiness.waiting(f"{DOCUMENTS} {worker.KAFKA}", "not checked yet")
     embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
     current = CurrentIndex()
-    searcher = Searcher(embedder, current)
+    searcher = Searcher(QueryVectors(embedder), current)
     replica = Replica(settings, embedder, _home(settings), current, searcher, readiness, stop)
     size = IndexSize(current)
     watch_readiness(readiness)

@@ -8,11 +8,13 @@ import structlog
 from penstock.messages.flows import FLOWS
 from penstock.retrieval.adapters.http import Progress
 from penstock.retrieval.adapters.progress import CatchUp
+from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.ports import Embedder, Home, IndexUnusable, Opened
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.retrieval.settings import FIRST, Settings
 from penstock.retrieval.stages import SERVICE, documents, questions
 from penstock.streaming import worker
+from penstock.streaming.adapters.kafka import open_reader
 from penstock.streaming.errors import TransientError
 from penstock.streaming.stage import Stage
 from penstock.telemetry.readiness import Readiness
@@ -133,8 +135,11 @@ class Replica:
             if not await self._caught_up(self._fillings[0].stage, self._readiness):
                 return
         self._current.become(opened.index)
-        stage = questions(self._searcher, self._settings)
+        ahead = Ahead(self._searcher, lambda: open_reader(self._settings.cluster))
+        stage = questions(self._searcher, ahead, self._settings)
+        reading = self._tasks.create_task(ahead.run())
         await worker.serve((stage,), _FLOW, self._settings, self._readiness, self._stop)
+        reading.cancel()
 
     def _fill(self, opened: Opened, readiness: Readiness) -> _Filling:
         stage = documents(self._embedder, opened, self._settings)

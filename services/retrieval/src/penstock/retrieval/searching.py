@@ -1,34 +1,57 @@
 """Finding passages for queries, for a prompt or for a person."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 
 from penstock.retrieval.domain.passages import Found, Vector, best_first
 from penstock.retrieval.domain.rerank import rerank
 from penstock.retrieval.domain.scope import Scope
-from penstock.retrieval.ports import Embedder, SearchIndex
+from penstock.retrieval.ports import SearchIndex
+from penstock.retrieval.query_vectors import QueryVectors
 from penstock.streaming.errors import TransientError
+
+_SCOPES = 4096
 
 
 class Searcher:
-    """Embeds queries, searches the index with them, and takes a second look at what was found."""
+    """Embeds queries, searches the index with them, and takes a second look at what was found.
 
-    def __init__(self, embedder: Embedder, index: SearchIndex) -> None:
-        self._embedder = embedder
+    Stores that were not empty are taken to be so still, until nothing is found in them: then there is no
+    need to ask before each search.
+    """
+
+    def __init__(self, vectors: QueryVectors, index: SearchIndex) -> None:
+        self._vectors = vectors
         self._index = index
+        self._filled: OrderedDict[Scope, None] = OrderedDict()
 
     async def search(self, scope: Scope, queries: Sequence[str], limit: int) -> list[Found]:
         """Return at most `limit` passages for all queries together, best first.
 
         Where there is nothing to be found, nothing is embedded. Raises TransientError or PermanentError.
         """
-        if await self._index.is_empty(scope.unfiltered):
+        stores = scope.unfiltered
+        if stores not in self._filled and await self._index.is_empty(stores):
             return []
-        vectors = await self._embedder.embed(queries)
+        vectors = await self._vectors.of(queries)
         found = [
             rerank(query, await self._index.search(scope, query, vector, limit))
             for query, vector in zip(queries, vectors, strict=True)
         ]
+        self._note(stores, filled=any(found))
         return _together(found)[:limit]
+
+    def expect(self, scope: Scope, query: str) -> None:
+        """Have a query embedded that will be searched for soon, where something may be found."""
+        if scope.unfiltered in self._filled:
+            self._vectors.expect(query)
+
+    def _note(self, stores: Scope, *, filled: bool) -> None:
+        self._filled.pop(stores, None)
+        if filled:
+            self._filled[stores] = None
+        if len(self._filled) > _SCOPES:
+            self._filled.popitem(last=False)
 
 
 class CurrentIndex:

@@ -2,6 +2,7 @@
 
 from penstock.messages.topics import CHAT_RETRIEVED, CHAT_TOKENIZED, DOCUMENTS_CHUNKED, DOCUMENTS_DELETED
 from penstock.retrieval.adapters.patient import PatientEmbedder
+from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.handler import Indexer, Retriever
 from penstock.retrieval.ports import Embedder, Opened
 from penstock.retrieval.searching import Searcher
@@ -12,9 +13,9 @@ SERVICE = "retrieval"
 PARTS_AT_ONCE = 16
 
 
-def questions(searcher: Searcher, settings: Settings) -> Stage:
+def questions(searcher: Searcher, ahead: Ahead, settings: Settings) -> Stage:
     """Return the stage that answers questions, which are shared out among the replicas."""
-    each = Each(Retriever(searcher).retrieve, lambda: settings.retrieval_concurrency)
+    each = Each(ahead.noting(Retriever(searcher).retrieve), lambda: settings.retrieval_concurrency)
     return Stage(SERVICE, (CHAT_TOKENIZED,), each, failures=CHAT_RETRIEVED)
 
 

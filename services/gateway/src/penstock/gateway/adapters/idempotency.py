@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import delete, select, update
 
 from penstock.database.database import Database
-from penstock.database.statements import insert_unless_there
+from penstock.database.statements import insert_or_replace
 from penstock.gateway.adapters.tables import IdempotencyRow
 from penstock.gateway.ports import AccountsAway, Claim
 
@@ -23,16 +23,21 @@ class SqlIdempotencyKeys:
 
     async def claim(self, tenant: str, key: str, mine: Claim) -> Claim:
         row = IdempotencyRow
-        mine_only = (row.tenant == tenant, row.key == key)
-        query = select(row.request_id, row.fingerprint).where(*mine_only)
+        query = select(row.request_id, row.fingerprint).where(row.tenant == tenant, row.key == key)
         for _ in range(_ATTEMPTS):
             now = self._now()
             async with self._database.writing() as connection:
-                await connection.execute(delete(row).where(*mine_only, row.created_at < now - KEPT))
-                added = insert_unless_there(
-                    connection, row, tenant=tenant, key=key, created_at=now, **mine._asdict()
+                # One statement for a new key, which is the usual one, and for one that is forgotten.
+                claimed = insert_or_replace(
+                    connection,
+                    row,
+                    row.created_at < now - KEPT,
+                    tenant=tenant,
+                    key=key,
+                    created_at=now,
+                    **mine._asdict(),
                 )
-                if (await connection.execute(added)).rowcount:
+                if (await connection.execute(claimed)).rowcount:
                     return mine
                 # PostgreSQL has waited for the other's commit, and each statement sees what is committed.
                 found = (await connection.execute(query)).first()

@@ -1,6 +1,7 @@
 """Near-duplicates: passages that tell a reader, or a model, the same thing twice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from penstock.retrieval.domain.passages import Found
 from penstock.retrieval.domain.relevance import words
@@ -9,22 +10,21 @@ _SHINGLE = 3
 _ALIKE = 0.8
 
 
-def without_duplicates(found: Iterable[Found]) -> list[Found]:
-    """Return what is not nearly the same as something before it: of each kind the first.
+def without_duplicates(found: Iterable[Found]) -> Iterator[Found]:
+    """Yield what is not nearly the same as something before it: of each kind the first.
 
     Two texts are nearly the same if their words are, or if they share most of their runs of three words
     (Jaccard index of w-shingles; Broder, «On the resemblance and containment of documents», 1997).
     """
-    kept: list[Found] = []
     seen: list[frozenset[tuple[str, ...]]] = []
     for each in found:
         shingles = _shingles(each.passage.text)
         if not any(_are_alike(shingles, other) for other in seen):
-            kept.append(each)
             seen.append(shingles)
-    return kept
+            yield each
 
 
+@lru_cache(maxsize=256)  # the same passages are found again and again: some 4 MiB of them
 def _shingles(text: str) -> frozenset[tuple[str, ...]]:
     of_text = words(text) or [text.strip()]  # a text of signs only is its own word
     if len(of_text) < _SHINGLE:

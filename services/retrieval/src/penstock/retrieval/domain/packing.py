@@ -38,9 +38,11 @@ def _fill(found: Iterable[Found], budget: int, most: int) -> list[Found]:
     chosen: list[Found] = []
     for each in found:
         cost = each.passage.tokens + PASSAGE_OVERHEAD_TOKENS
-        if cost <= budget and len(chosen) < most:
+        if cost <= budget:
             chosen.append(each)
             budget -= cost
+        if len(chosen) >= most or not fits_any(budget):
+            break
     return chosen
 
 

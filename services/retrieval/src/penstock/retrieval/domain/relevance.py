@@ -7,6 +7,7 @@ passage has 0.39 to 0.74, for 18 that it does not, 0.07 to 0.23.
 """
 
 import re
+from functools import lru_cache
 
 from penstock.retrieval.domain.passages import Found
 
@@ -15,6 +16,7 @@ RELEVANT_SIMILARITY = 0.25
 
 _MOST_WORDS = 0.5
 _SHORTEST_WORD = 3
+_WORD = re.compile(r"\w+")
 
 
 def relevance(found: Found) -> float:
@@ -38,22 +40,32 @@ def is_relevant(query: str, found: Found, min_score: float | None = None) -> boo
 
 def coverage(query: str, found: Found) -> float:
     """Return which share of the query's words the passage holds, from 0 to 1; short words do not count."""
-    wanted = {word for word in words(query) if len(word) >= _SHORTEST_WORD}
-    if not wanted:
-        return 0.0
-    return len(wanted & _held(found)) / len(wanted)
+    wanted = _wanted(query)
+    return len(wanted & _held(found)) / len(wanted) if wanted else 0.0
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in one case."""
-    return re.findall(r"\w+", text.casefold())
+    return _WORD.findall(text.casefold())
 
 
-def _held(found: Found) -> set[str]:
+def _held(found: Found) -> frozenset[str]:
     passage = found.passage
-    return set(words(" ".join([passage.title, *passage.headings, passage.text])))
+    return _words_in(passage.title, passage.headings, passage.text)
 
 
-def _names(query: str) -> set[str]:
+@lru_cache(maxsize=256)  # the same passages are found again and again: some 4 MiB of them
+def _words_in(title: str, headings: tuple[str, ...], text: str) -> frozenset[str]:
+    return frozenset(words(" ".join([title, *headings, text])))
+
+
+@lru_cache(maxsize=64)  # a query is asked about each of its passages
+def _wanted(query: str) -> frozenset[str]:
+    """Return the words that are not short."""
+    return frozenset(word for word in words(query) if len(word) >= _SHORTEST_WORD)
+
+
+@lru_cache(maxsize=64)
+def _names(query: str) -> frozenset[str]:
     """Return the words that are more than letters, and more than a number."""
-    return {word for word in words(query) if not word.isalpha() and not word.isdecimal()}
+    return frozenset(word for word in words(query) if not word.isalpha() and not word.isdecimal())

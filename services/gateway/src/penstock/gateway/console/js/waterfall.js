@@ -6,21 +6,24 @@
  *   events: {name: string, time_ms: number, attributes: Record<string, unknown>}[],
  *   links: {trace_id: string, span_id: string}[]}} Span
  * @typedef {{span: Span, depth: number, children: number, isWait: boolean, entersService: boolean, position: number, siblings: number}} Row
- *   `isWait`: nothing was done in this time, as `wait chat.requests` says of a record that lay in its topic;
+ *   `isWait`: nothing was done in this time, as in `wait chat.requests`, before a record was handled;
  *   `entersService`: its parent is another service's
  * @typedef {{rows: Row[], start: number, end: number}} Waterfall
  */
 
-const WAIT = /^(wait|queue)\b/;
+const WAIT = /^wait\b/;
+/** Of a span: for how long what it is about has waited before it began, in milliseconds. */
+const WAITED = "penstock.wait_ms";
 
 /**
  * The spans as a tree, each parent before its children, those in order of time. A span whose parent is not there
  * stands at the top.
  *
- * @param {Span[]} spans
+ * @param {Span[]} told
  * @returns {Waterfall}
  */
-export function layOut(spans) {
+export function layOut(told) {
+  const spans = told.flatMap((span) => (span.attributes[WAITED] === undefined ? span : [waitBefore(span), span]));
   const byId = new Map(spans.map((span) => [span.span_id, span]));
   /** @type {Map<string, Span[]>} */
   const children = new Map();
@@ -50,6 +53,26 @@ export function layOut(spans) {
   const start = Math.min(...spans.map((span) => span.start_ms));
   const end = Math.max(...spans.map((span) => span.end_ms), start + 0.001);
   return { rows, start: spans.length ? start : 0, end: spans.length ? end : 1 };
+}
+
+/**
+ * The time before a span, in which what it is about has waited, as a span of its own.
+ *
+ * @param {Span} span
+ * @returns {Span}
+ */
+function waitBefore(span) {
+  return {
+    ...span,
+    span_id: `${span.span_id} wait`,
+    name: `wait ${span.name.replace(/^process /, "")}`,
+    start_ms: span.start_ms - Number(span.attributes[WAITED]),
+    end_ms: span.start_ms,
+    error: "",
+    attributes: {},
+    events: [],
+    links: [],
+  };
 }
 
 /**

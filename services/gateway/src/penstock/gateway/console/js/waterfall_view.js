@@ -216,7 +216,7 @@ export function legend() {
     "ul",
     { class: "legend" },
     item("work", "at work"),
-    item("wait", "waiting in a topic"),
+    item("wait", "waiting in a topic or a queue"),
     item("error", "failed"),
     item("token", "first and last token"),
     item("event", "other event"),

@@ -1,4 +1,4 @@
-"""What a request's span says of its way through the engine: the queue, the prompt, the tokens."""
+"""What a request's span says of its way through the engine: the prompt, after its wait, and the tokens."""
 
 import time
 
@@ -23,15 +23,11 @@ def tell_phases(finish: Finish) -> None:
         }
     )
     tracer, end = trace.get_tracer(SCOPE), time.time_ns()
-    start = end - _ns(finish.queued_s + finish.inference_s)
-    for name, seconds in (
-        ("queue", finish.queued_s),
-        ("prefill", finish.prefill_s),
-        ("decode", finish.inference_s - finish.prefill_s),
-    ):
-        then = start + _ns(seconds)
-        tracer.start_span(name, start_time=start).end(then)
-        start = then
+    start = end - _ns(finish.inference_s)
+    prompt_read = start + _ns(finish.prefill_s)
+    waited = {names.PENSTOCK_WAIT_MS: round(finish.queued_s * 1000)}
+    tracer.start_span("prefill", attributes=waited, start_time=start).end(prompt_read)
+    tracer.start_span("decode", start_time=prompt_read).end(end)
 
 
 def _ns(seconds: float) -> int:
