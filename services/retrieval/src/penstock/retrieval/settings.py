@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from penstock.clients.keys import EmbeddingsKey
 from penstock.streaming.worker import WorkerSettings
 
 FIRST = "retrieval"
@@ -24,7 +25,7 @@ def _qdrant_url(url: str) -> str:
     return plain
 
 
-class Settings(WorkerSettings):
+class Settings(WorkerSettings, EmbeddingsKey):
     """Retrieval's own settings beside every worker's."""
 
     embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"
