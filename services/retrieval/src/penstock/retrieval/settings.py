@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -15,6 +16,8 @@ def _embeddings_url(url: str) -> str:
     plain = url.strip().removeprefix("tei+").rstrip("/")
     if not plain.startswith(("http://", "https://")):
         raise ValueError("must be the URL of an embeddings server, like http://host:port")
+    if urlsplit(plain).username is not None:
+        raise ValueError("must hold no user or password: PENSTOCK_EMBEDDINGS_KEY is for that")
     return plain
 
 
