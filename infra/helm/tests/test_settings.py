@@ -45,6 +45,8 @@ ELSEWHERE = {
     "PENSTOCK_DOCUMENTS_DB": "postgresql://someone:secret@db/documents",
     "PENSTOCK_CELERY_BROKER": "redis://:secret@redis:6379/0",
     "PENSTOCK_QDRANT_API_KEY": "secret",
+    "PENSTOCK_BACKEND_KEY": "secret",
+    "PENSTOCK_EMBEDDINGS_KEY": "secret",
     "PENSTOCK_INSTANCE": "penstock-x-0",
     "POD_INDEX": "1",
 }

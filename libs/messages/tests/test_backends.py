@@ -19,3 +19,9 @@ def test_several_backends_in_one_setting() -> None:
 def test_a_wrong_address_says_what_is_expected(text: str) -> None:
     with pytest.raises(ValueError, match=r"tgi\+http://"):
         parse_backends(text)
+
+
+def test_an_address_holds_no_secret_and_none_is_repeated() -> None:
+    with pytest.raises(ValueError, match="a key is a setting of its own") as raised:
+        parse_backends("tgi+http://user:hidden@a:1")
+    assert "hidden" not in str(raised.value)

@@ -1,11 +1,10 @@
 """Which models are on offer: named, or asked from backends that come and go."""
 
 import asyncio
-from typing import Any
 
-import httpx2
 import pytest
 
+from libs.clients.tests.raw_server import Answer, answer, serving
 from penstock.gateway.adapters.tgi import TgiBackend
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.models import Models
@@ -69,30 +68,26 @@ async def test_named_models_need_no_backend() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "result"),
+    ("given", "result"),
     [
-        (httpx2.Response(200, json={"model_id": "org/m", "version": "3"}), ["org/m"]),
-        (httpx2.Response(503), "503"),
-        (httpx2.Response(200, content=b"<html>"), "not TGI's /info"),
-        (httpx2.Response(200, json={}), "not TGI's /info"),
-        (httpx2.ConnectError("refused"), "refused"),
+        (answer(200, b'{"model_id": "org/m", "version": "3"}'), ["org/m"]),
+        (answer(503, b""), "503"),
+        (answer(401, b""), "it wants a key"),
+        (answer(200, b"<html>"), "/info answers something else"),
+        (answer(200, b"{}"), "/info answers something else"),
+        ([b""], "no answer"),
     ],
 )
-async def test_tgi_is_asked_for_its_model(answer: Any, result: Any) -> None:
-    def answers(request: httpx2.Request) -> httpx2.Response:
-        assert str(request.url) == "http://backend:1/info"
-        if isinstance(answer, Exception):
-            raise answer
-        response: httpx2.Response = answer
-        return response
-
-    async with httpx2.AsyncClient(transport=httpx2.MockTransport(answers)) as client:
-        backend = TgiBackend("http://backend:1", client)
+async def test_tgi_is_asked_for_its_model(given: Answer, result: list[str] | str) -> None:
+    async with serving(given, closes=True) as server:
+        backend = TgiBackend(server.url)
         if isinstance(result, list):
             assert await backend.models() == result
         else:
             with pytest.raises(BackendAway, match=result):
                 await backend.models()
+        await backend.close()
+    assert server.requests[0].startswith(b"GET /info ")
 
 
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """What the metrics say of backends."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 from opentelemetry.sdk.metrics.export import DataPointT, HistogramDataPoint, NumberDataPoint
@@ -36,9 +36,9 @@ class FixedBackend:
     async def check(self) -> None:
         return
 
-    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         raise AssertionError(f"nobody asks: {prompt} {sampling}")
-        yield Token("")
+        yield [Token("")]
 
 
 def histograms(measured: Measured, metric: Metric) -> list[HistogramDataPoint]:

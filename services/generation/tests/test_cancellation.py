@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
@@ -51,17 +51,17 @@ class OpenBackend:
     async def check(self) -> None:
         return
 
-    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         assert prompt
         assert sampling.max_tokens
         self.asked += 1
         self.running += 1
         try:
-            yield Token("He")
-            yield Token("l")
+            yield [Token("He")]
+            yield [Token("l")]
             await self.go_on.wait()
-            yield Token("lo")
-            yield End("stop", 3)
+            yield [Token("lo")]
+            yield [End("stop", 3)]
         finally:
             self.running -= 1
 

@@ -49,7 +49,7 @@ class PiecesBackend:
     async def check(self) -> None:
         return
 
-    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         assert sampling.max_tokens
         self.calls += 1
         fail_after = self.fail_after if self.calls == 1 else None
@@ -60,9 +60,9 @@ class PiecesBackend:
             if written == self.hang_after:
                 self.hanging.set()
                 await asyncio.sleep(60)
-            yield Token(text or "")
+            yield [Token(text or "")]
             if text is None or written + 1 == sampling.max_tokens:
-                yield End("stop" if text is None else "length", written + 1)
+                yield [End("stop" if text is None else "length", written + 1)]
                 return
 
     def _rest(self, text: str) -> list[str]:

@@ -42,27 +42,35 @@ def generation_of(*backends: "ScriptedBackend", patience: Patience | None = None
 
 
 class ScriptedBackend:
-    """Plays one script a call (a number is a pause in seconds), and remembers what it was asked."""
+    """Plays one script a call (a number is a pause in seconds), and remembers what it was asked.
 
-    def __init__(self, *scripts: Script, slots: int = 2) -> None:
+    Tokens come one by one, or all that no pause or error parts `together`.
+    """
+
+    def __init__(self, *scripts: Script, slots: int = 2, together: bool = False) -> None:
         self.url = "scripted"
         self.slots = slots
         self.asked: list[tuple[str, Sampling]] = []
         self.closed = 0
         self._scripts = list(scripts)
+        self._together = together
 
     async def check(self) -> None:
         return
 
-    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+    async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         self.asked.append((prompt, sampling))
+        items: list[Token | End] = []
         try:
-            for item in self._scripts.pop(0):
+            for item in [*self._scripts.pop(0), 0.0]:
+                if not isinstance(item, Exception | float):
+                    items.append(item)
+                if items and not (self._together and isinstance(item, Token)):
+                    yield items
+                    items = []
                 await asyncio.sleep(item if isinstance(item, float) else 0)
                 if isinstance(item, Exception):
                     raise item
-                if not isinstance(item, float):
-                    yield item
         finally:
             self.closed += 1
 
@@ -209,6 +217,27 @@ async def test_a_stop_sequence_is_not_shown_even_when_it_comes_in_pieces() -> No
     finished = events[-1]
     assert isinstance(finished, GenerationFinished)
     assert (finished.length, finished.finish_reason) == (5, "stop")
+
+
+@pytest.mark.parametrize("stop", [(), ("STOP",), ("lo",), ("nowhere",)])
+async def test_it_does_not_matter_which_tokens_come_together(stop: tuple[str, ...]) -> None:
+    texts = ["One", "", ". S", "TO", "P", "", "He", "lo", "", "!"]
+    script: Script = [*map(Token, texts), End("length", len(texts))]
+    received = request(Sampling(max_tokens=99, stop=stop))
+    single = await run(ScriptedBackend(script), received=received)
+    together = await run(ScriptedBackend(script, together=True), received=received)
+    assert text_of(single) == text_of(together)
+    assert single[-1] == together[-1]
+
+
+async def test_a_stall_is_told_by_how_long_it_was() -> None:
+    scripts: list[tuple[Script, Patience]] = [
+        ([60.0], Patience(first_token=0.05, retry=0)),
+        ([Token("a"), 60.0], Patience(token=0.05, retry=0)),
+    ]
+    for script, patience in scripts:
+        with pytest.raises(PermanentError, match=r"no token came for 0\.05 s$"):
+            await run(ScriptedBackend(script), patience=patience)
 
 
 async def test_giving_up_an_answer_closes_the_stream_of_the_backend() -> None:

@@ -1,13 +1,13 @@
 """Stop sequences and gathering, over all ways in which text may come in pieces."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.generation.domain.gather import Piece, gather
+from penstock.generation.domain.gather import Piece, Put, gather
 from penstock.generation.domain.stop import StopFilter
 from penstock.generation.domain.visible import Visible
 
@@ -35,14 +35,17 @@ def test_of_several_stop_sequences_none_is_ever_shown(pieces: list[str], sequenc
     assert not any(sequence in shown for sequence in sequences)
 
 
-async def _pieces(
+def _pieces(
     texts: Sequence[str], pause: float = 0, error: Exception | None = None
-) -> AsyncGenerator[Piece, None]:
-    for number, text in enumerate(texts, 1):
-        await asyncio.sleep(pause)
-        yield Piece(text, number)
-    if error is not None:
-        raise error
+) -> Callable[[Put], Coroutine[None, None, None]]:
+    async def source(put: Put) -> None:
+        for number, text in enumerate(texts, 1):
+            await asyncio.sleep(pause)
+            put(Piece(text, number))
+        if error is not None:
+            raise error
+
+    return source
 
 
 @given(pieces_of_text, st.lists(stop_sequences, max_size=3))
@@ -56,7 +59,7 @@ def test_it_does_not_matter_in_which_pieces_the_text_comes(pieces: list[str], se
 def test_tokens_count_once_their_last_character_is_visible(pieces: list[str], sequences: list[str]) -> None:
     visible, shown, tokens = Visible(sequences, 5), "", 5
     for number, piece in enumerate(pieces, 1):
-        text, tokens = visible.push(piece)
+        text, tokens = visible.push([piece])
         shown += text
         whole = [n for n in range(1, number + 1) if pieces[n - 1] and len("".join(pieces[:n])) <= len(shown)]
         assert tokens == 5 + max(whole, default=0)
@@ -81,11 +84,11 @@ async def test_without_an_interval_text_goes_out_as_it_comes() -> None:
 async def test_an_end_from_outside_gives_what_has_come_at_once_and_closes_the_source() -> None:
     end, closed = asyncio.Event(), asyncio.Event()
 
-    async def source() -> AsyncGenerator[Piece, None]:
+    async def source(put: Put) -> None:
         try:
-            yield Piece("a", 1)
+            put(Piece("a", 1))
             await asyncio.sleep(0)
-            yield Piece("b", 2)
+            put(Piece("b", 2))
             asyncio.get_running_loop().call_soon(end.set)
             await asyncio.sleep(60)
         finally:
@@ -93,7 +96,7 @@ async def test_an_end_from_outside_gives_what_has_come_at_once_and_closes_the_so
 
     ending = asyncio.create_task(end.wait())
     async with asyncio.timeout(1):
-        gathered = [piece async for piece in gather(source(), lambda: 1_000.0, [ending])]
+        gathered = [piece async for piece in gather(source, lambda: 1_000.0, [ending])]
     assert gathered == [Piece("a", 1), Piece("b", 2)]
     assert closed.is_set()
 

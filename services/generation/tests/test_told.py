@@ -42,14 +42,14 @@ class Scripted:
     async def check(self) -> None:
         return
 
-    async def stream(self, _prompt: str, _sampling: Sampling) -> AsyncGenerator[Token | End, None]:
+    async def stream(self, _prompt: str, _sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         self.current.append(trace.get_current_span())
         for item in self._scripts.pop(0):
             await asyncio.sleep(item if isinstance(item, float) else 0)
             if isinstance(item, Exception):
                 raise item
             if not isinstance(item, float):
-                yield item
+                yield [item]
 
 
 async def quiet(partition: Partition, start: Start) -> Reader:

@@ -218,9 +218,10 @@ async def _work(settings: AppSettings, app: App, stop: asyncio.Event) -> None:
     connection = Connection(settings.kafka, readiness, app.clock)
     connecting = asyncio.create_task(connection.run())
     embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
+    tokenizer = TgiTokenizer(settings.backends[0].url)
     tools = Tools(
         SandboxedParser(),
-        TgiTokenizer(settings.backends[0].url),
+        tokenizer,
         embedder,
         LogPublisher(connection, app.clock),
     )
@@ -237,6 +238,8 @@ async def _work(settings: AppSettings, app: App, stop: asyncio.Event) -> None:
         connecting.cancel()
         with suppress(asyncio.CancelledError):
             await connecting
+        await embedder.close()
+        await tokenizer.close()
 
 
 @asynccontextmanager

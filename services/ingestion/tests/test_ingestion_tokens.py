@@ -92,10 +92,15 @@ async def test_a_server_in_trouble_is_a_transient_error(
     assert len(await tokenizer.borders("one two")) == 2
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
-async def test_a_refusal_is_a_permanent_error(tokenizer: TgiTokenizer, server: Server, status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(400, "tokens_refused"), (413, "tokens_refused"), (422, "tokens_refused"), (404, "tokens_invalid")],
+)
+async def test_a_refusal_is_a_permanent_error(
+    tokenizer: TgiTokenizer, server: Server, status: int, code: str
+) -> None:
     server.statuses = [status]
-    with pytest.raises(PermanentError, match=f"tokens_refused.*{status}"):
+    with pytest.raises(PermanentError, match=f"{code}.*{status}"):
         await tokenizer.borders("one")
 
 

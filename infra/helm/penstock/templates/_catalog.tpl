@@ -58,6 +58,9 @@ gateway:
     {{- end }}
   secrets:
     PENSTOCK_ACCOUNTS_DB: {secret: {{ $v.databases.accounts.existingSecret | quote }}, key: {{ $v.databases.accounts.key }}}
+    {{- if $v.backendsSecret }}
+    PENSTOCK_BACKEND_KEY: {secret: {{ $v.backendsSecret | quote }}, key: api-key}
+    {{- end }}
   calls: {{ concat (list "ingestion") $observer $toText | toJson }}
   outside: {{ concat (list "kafka" "accounts") $textOutside $otlp | toJson }}
   scale:
@@ -78,6 +81,10 @@ tokenization:
     PENSTOCK_BACKENDS: {{ $backends | quote }}
     # A backend may have to start first: who asks decides how long that may take.
     PENSTOCK_BACKEND_WAIT_SECONDS: {{ $v.requestTimeoutSeconds | quote }}
+  secrets:
+    {{- if $v.backendsSecret }}
+    PENSTOCK_BACKEND_KEY: {secret: {{ $v.backendsSecret | quote }}, key: api-key}
+    {{- end }}
   calls: {{ concat $observer $toText | toJson }}
   outside: {{ concat (list "kafka") $textOutside $otlp | toJson }}
   scale:
@@ -110,10 +117,13 @@ retrieval:
     {{- if $v.qdrant.url }}
     PENSTOCK_QDRANT: {{ $v.qdrant.url | quote }}
     {{- end }}
-  {{- if and $v.qdrant.url $v.qdrant.existingSecret }}
   secrets:
+    {{- if and $v.qdrant.url $v.qdrant.existingSecret }}
     PENSTOCK_QDRANT_API_KEY: {secret: {{ $v.qdrant.existingSecret | quote }}, key: api-key}
-  {{- end }}
+    {{- end }}
+    {{- if $v.embeddingsSecret }}
+    PENSTOCK_EMBEDDINGS_KEY: {secret: {{ $v.embeddingsSecret | quote }}, key: api-key}
+    {{- end }}
   calls: {{ concat $observer $toEmbeddings | toJson }}
   outside: {{ concat (list "kafka") $embeddingsOutside $qdrant $otlp | toJson }}
   scale:
@@ -132,6 +142,10 @@ generation:
     PENSTOCK_HEALTH_HOST: 0.0.0.0
     PENSTOCK_HEALTH_PORT: "8081"
     PENSTOCK_BACKENDS: {{ $backends | quote }}
+  secrets:
+    {{- if $v.backendsSecret }}
+    PENSTOCK_BACKEND_KEY: {secret: {{ $v.backendsSecret | quote }}, key: api-key}
+    {{- end }}
   calls: {{ concat $observer $toText | toJson }}
   outside: {{ concat (list "kafka") $textOutside $otlp | toJson }}
   scale:
@@ -202,6 +216,12 @@ ingestion-worker:
     {{- include "penstock.ingestionEnv" . | nindent 4 }}
   secrets:
     {{- include "penstock.ingestionSecrets" . | nindent 4 }}
+    {{- if $v.backendsSecret }}
+    PENSTOCK_BACKEND_KEY: {secret: {{ $v.backendsSecret | quote }}, key: api-key}
+    {{- end }}
+    {{- if $v.embeddingsSecret }}
+    PENSTOCK_EMBEDDINGS_KEY: {secret: {{ $v.embeddingsSecret | quote }}, key: api-key}
+    {{- end }}
   calls: {{ concat $observer $toText $toEmbeddings | uniq | toJson }}
   outside: {{ concat (list "kafka" "documents" "redis") $textOutside $embeddingsOutside $blobs $otlp | toJson }}
   # It reads no topic: its records are rows, which the app counts.

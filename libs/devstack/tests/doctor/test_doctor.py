@@ -77,7 +77,8 @@ def test_with_everything_broken_it_says_what_without_secrets(tmp_path: Path) -> 
     done = penstock_doctor(
         state,
         PENSTOCK_KAFKA=nobody,
-        PENSTOCK_BACKENDS=f"tgi+http://user:pass-word@{nobody}",
+        PENSTOCK_BACKENDS=f"tgi+http://{nobody}",
+        PENSTOCK_BACKEND_KEY="backend-secret",
         PENSTOCK_EMBEDDINGS=f"http://user:pass-word@{nobody}",
         PENSTOCK_QDRANT_API_KEY="qdrant-secret",
         PENSTOCK_QDRANT="ftp://qdrant-secret",
@@ -93,7 +94,7 @@ def test_with_everything_broken_it_says_what_without_secrets(tmp_path: Path) -> 
     ):
         assert code in done.stdout
     assert (done.returncode, done.stderr) == (1, "")
-    for secret in ("sk-the-key", "pass-word", "qdrant-secret", "\x1b"):
+    for secret in ("sk-the-key", "pass-word", "backend-secret", "qdrant-secret", "\x1b"):
         assert secret not in done.stdout
     assert re.search(r"^\d+ errors, \d+ warnings?: \d+ checks in ", done.stdout, re.MULTILINE)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from libs.clients.tests.raw_server import answer, serving
 from penstock.devstack.doctor import backends, clock, embeddings
 from penstock.devstack.doctor.finding import Finding
 from penstock.devstack.doctor.scene import Needs, Scene, Unchecked
@@ -44,6 +45,8 @@ async def test_nobody_listens(scene: MakeScene, stack: MakeStatus) -> None:
     ("change", "code", "text"),
     [
         ({"/health": (503, b"")}, "backends.unhealthy", "HTTP 503"),
+        ({"/info": (401, b"")}, "backends.key", "HTTP 401"),
+        ({"/generate": (403, b"")}, "backends.key", "HTTP 403"),
         ({"/info": (200, {"model_id": "", "max_total_tokens": 1})}, "backends.no-model", "no model"),
         ({"/info": (200, {"model_id": "m"})}, "backends.dialect", "no model server"),
         ({"/info": (200, b"<html>")}, "backends.dialect", "no model server"),
@@ -63,6 +66,23 @@ async def test_a_server_that_is_wrong(
     [finding] = await look(tgi, tgi.but(answers=tgi.answers | change))
     assert finding.code == code
     assert text in finding.wrong
+
+
+async def test_the_keys_go_to_the_servers_that_they_are_for(
+    scene: MakeScene, stack: MakeStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_BACKEND_KEY", "backend-secret")
+    monkeypatch.setenv("PENSTOCK_EMBEDDINGS_KEY", "embeddings-secret")
+    info = answer(200, b'{"model_id":"m","max_total_tokens":1}')
+    async with (
+        serving(answer(200, b""), info, answer(200, b"{}")) as tgi,
+        serving(answer(200, b"[[%s]]" % b",".join([b"1"] * 384))) as tei,
+    ):
+        running = scene(stack(backends=f"tgi+{tgi.url}", embeddings=tei.url))
+        assert [*await backends.look(running), *await embeddings.look(running)] == []
+    assert [b"authorization: Bearer backend-secret" in request for request in tgi.requests] == [True] * 3
+    [request] = tei.requests
+    assert b"authorization: Bearer embeddings-secret" in request
 
 
 async def test_an_embeddings_server_in_its_place(look: Callable[..., Any], tei: Any) -> None:
@@ -112,6 +132,9 @@ async def test_embeddings(scene: MakeScene, stack: MakeStatus, serve: Serve, tei
     refused = await found(tei.answers | {"/embed": (424, {"error": "x"})})
     assert refused
     assert (refused.code, "HTTP 424" in refused.wrong) == ("embeddings.unusable", True)
+    locked = await found(tei.answers | {"/embed": (401, b"")})
+    assert locked
+    assert (locked.code, "HTTP 401" in locked.wrong) == ("embeddings.key", True)
     other = await found(tei.answers | {"/embed": (200, {"vectors": []})})
     assert other
     assert (other.code, "no list of vectors" in other.wrong) == ("embeddings.unusable", True)

@@ -28,6 +28,8 @@ def parse_backends(text: str) -> tuple[Backend, ...]:
 def _parse(text: str) -> Backend:
     dialect, plus, url = text.partition("+")
     parts = urlsplit(url)
+    if parts.username is not None:
+        raise ValueError("an address holds no user or password: a key is a setting of its own")
     if not plus or dialect not in DIALECTS or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"backend {text!r} is not of the form tgi+http://host:port")
     return Backend(dialect, url.rstrip("/"))

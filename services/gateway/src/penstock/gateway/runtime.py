@@ -76,11 +76,9 @@ class Gateway:
         self.accounts: Accounts = SqlAccounts(database)
         self.keys: IdempotencyKeys = SqlIdempotencyKeys(database)
         self.sessions: SessionStore = SqlSessions(database, timedelta(seconds=settings.console_session_s))
-        self.models = Models(
-            settings.models,
-            [TgiBackend(backend.url, client) for backend in settings.backends],
-            lambda: int(time.time()),
-        )
+        key = settings.key_of_backends
+        self.backends = [TgiBackend(backend.url, key) for backend in settings.backends]
+        self.models = Models(settings.models, self.backends, lambda: int(time.time()))
         spans = Spans(trace.get_tracer("penstock.gateway"), "", settings.instance, now_ms)
         self.exchange = Exchange(
             self.following,
@@ -173,6 +171,8 @@ class Gateway:
             await self.history.close()
             await self.home.close()
             await self.accounts.close()
+            for backend in self.backends:
+                await backend.close()
 
     async def _forget_old(self) -> None:
         while True:

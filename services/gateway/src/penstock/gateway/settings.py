@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from penstock.clients.keys import BackendKey
 from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, Backend, parse_backends
 from penstock.streaming.connection import KafkaSettings
@@ -51,7 +52,7 @@ class DatabaseSettings(BaseSettings):
         return self.accounts_db or f"sqlite:///{(self.state / 'gateway' / 'accounts.db').absolute()}"
 
 
-class Settings(DatabaseSettings, KafkaSettings):
+class Settings(DatabaseSettings, KafkaSettings, BackendKey):
     """All settings of the gateway. Sizes in bytes, times in seconds."""
 
     gateway_host: str = "127.0.0.1"

@@ -1,20 +1,20 @@
 """One answer, from as many attempts as it takes: each continues the text that is visible already."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import msgspec
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from penstock.generation.calls import Calls
+from penstock.generation.calls import Call, Calls
 from penstock.generation.domain.earlier import Earlier, can_continue
-from penstock.generation.domain.gather import Piece
+from penstock.generation.domain.gather import Piece, Put
 from penstock.generation.domain.prompt import render
 from penstock.generation.domain.visible import Visible
 from penstock.generation.pool import Pool
-from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End
-from penstock.generation.timely import Patience, timely
+from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
+from penstock.generation.timely import Patience, watched
 from penstock.generation.told import Told
 from penstock.messages.chat import ChatRetrieved, FinishReason, Sampling
 
@@ -39,15 +39,15 @@ class Answer:
         self._told = told
         self._calls = Calls()
         self._prompt = render(request)
-        self._text = earlier.text
+        self._texts = [earlier.text] if earlier.text else []
         self._tokens = earlier.tokens
         self._progress = 0.0
         self.reason: FinishReason = "stop"
         self.written = earlier.tokens
         self.asked = False
 
-    async def stream(self) -> AsyncGenerator[Piece, None]:
-        """Yield visible text.
+    async def stream(self, put: Put) -> None:
+        """Put visible text.
 
         Raises BackendRefused, Interrupted, or BackendFailed when backends have failed at it, not only been
         away, for `patience.retry` s.
@@ -63,65 +63,71 @@ class Answer:
         with self._told.current():
             async for trial in retries:
                 with trial:
-                    async with aclosing(self._attempt()) as pieces:
-                        async for piece in pieces:
-                            if piece.text:
-                                self._text += piece.text
-                                self._tokens = piece.tokens
-                            yield piece
-        self._told.ends(self.reason, self.written, self._text)
+                    await self._attempt(put)
+        self._told.ends(self.reason, self.written, "".join(self._texts))
 
-    async def _attempt(self) -> AsyncGenerator[Piece, None]:
+    async def _attempt(self, put: Put) -> None:
         """Continue the visible text: whatever an attempt before it held back is written anew."""
         limit = self._request.sampling.max_tokens
         rest = None if limit is None else limit - self._tokens
         if rest is not None and rest <= 0:
             self.reason, self.written = "length", self._tokens
             return
-        if self._text and not can_continue(self._request.sampling):
+        text = "".join(self._texts)
+        if text and not can_continue(self._request.sampling):
             raise Interrupted(
                 "The answer was interrupted, and one sampled with a seed cannot go on. Please ask again."
             )
-        if self._text:
-            self._told.continues(len(self._text))
+        if text:
+            self._told.continues(len(text))
         sampling = msgspec.structs.replace(self._request.sampling, max_tokens=rest)
         try:
-            async with aclosing(self._leased(sampling)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            await self._leased(text, sampling, put)
         except BackendRefused as error:
-            if not self._text:
+            if not self._texts:
                 raise
             raise Interrupted(
                 "The answer was interrupted, and the model server does not continue it. Please ask again."
             ) from error
 
-    async def _leased(self, sampling: Sampling) -> AsyncGenerator[Piece, None]:
-        base = self._tokens
-        visible = Visible(sampling.stop, base)
+    async def _leased(self, text: str, sampling: Sampling, put: Put) -> None:
+        visible = Visible(sampling.stop, self._tokens)
         asked = _now()
         async with self._pool.lease() as backend:
             self._progress += _now() - asked  # to wait for a slot is no failure
             self.asked = True
             self._told.has_slot(backend.url)
-            stream = backend.stream(self._prompt + self._text, sampling)
-            with self._calls.measured(self._request, backend.url, base) as call:
-                async with aclosing(stream), aclosing(timely(stream, self._patience)) as items:
-                    async for item in items:
-                        self._progress = _now()
+            with self._calls.measured(self._request, backend.url, self._tokens) as call:
+                stream = backend.stream(self._prompt + text, sampling)
+                async with watched(self._patience) as watchdog, aclosing(stream):
+                    async for items in stream:
+                        self._progress = watchdog.feed()
                         if not self._told.has_token:
                             self._told.first_token()
-                        if isinstance(item, End):
-                            call.tokens = item.tokens
-                            self.reason, self.written = item.reason, base + item.tokens
-                            yield visible.end()
-                            return
-                        call.tokens += 1
-                        yield visible.push(item.text)
-                        if visible.stopped:
-                            self.reason, self.written = "stop", visible.written
+                        if self._take(items, visible, call, put):
                             return
                 raise BackendFailed("the stream ended without its last event")
+
+    def _take(self, items: Sequence[Token | End], visible: Visible, call: Call, put: Put) -> bool:
+        """Show what has come together; return whether the answer has ended."""
+        texts = [item.text for item in items if isinstance(item, Token)]
+        call.tokens += len(texts)
+        self._show(visible.push(texts), put)
+        if visible.stopped:
+            self.reason, self.written = "stop", visible.written
+            return True
+        if not isinstance(end := items[-1], End):
+            return False
+        self.reason, self.written = end.reason, visible.before + end.tokens
+        call.tokens = end.tokens
+        self._show(visible.end(), put)
+        return True
+
+    def _show(self, piece: Piece, put: Put) -> None:
+        if piece.text:
+            self._texts.append(piece.text)
+            self._tokens = piece.tokens
+            put(piece)
 
     def _tell(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None

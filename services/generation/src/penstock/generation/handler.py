@@ -7,7 +7,7 @@ from contextlib import aclosing
 from penstock.generation.answer import Answer, Interrupted
 from penstock.generation.calls import prompt_tokens
 from penstock.generation.domain.earlier import Earlier, recall
-from penstock.generation.domain.gather import gather
+from penstock.generation.domain.gather import gather, interval
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
 from penstock.generation.timely import Patience
@@ -27,9 +27,6 @@ from penstock.messages.reading import Gap
 from penstock.messages.topics import CHAT_GENERATED
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Outgoing, Received
-
-GATHER_SECONDS = 0.02
-GATHER_SECONDS_PER_STREAM = 0.002
 
 
 class Generation:
@@ -127,16 +124,12 @@ class _Run:
 
     async def _texts(self, answer: Answer) -> AsyncGenerator[TextGenerated, None]:
         ends = (self._cancelled, self._leaving)
-        async with aclosing(gather(answer.stream(), self._interval, ends)) as pieces:
+        async with aclosing(gather(answer.stream, lambda: interval(self._pool.busy), ends)) as pieces:
             async for piece in pieces:
                 text = TextGenerated(start=self._length, text=piece.text, tokens=piece.tokens)
                 self._length += len(piece.text)
                 self._tokens = piece.tokens
                 yield text
-
-    def _interval(self) -> float:
-        """Seconds to gather text: longer when many streams share the processors, so that each costs less."""
-        return max(GATHER_SECONDS, GATHER_SECONDS_PER_STREAM * self._pool.busy)
 
     def _finish(self, answer: Answer) -> GenerationFinished:
         usage = Usage(prompt_tokens=prompt_tokens(self._request), completion_tokens=answer.written)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from penstock.generation.adapters.tgi import SharedTransport, TgiBackend, use_transport
+from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.calls import reads_of, weight
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
@@ -35,9 +35,8 @@ async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     clock = BrokerClock()
     readiness = Readiness(worker.KAFKA, BACKENDS)
-    transport = SharedTransport()
-    use_transport(transport)
-    pool = Pool([TgiBackend(backend.url, transport) for backend in settings.backends])
+    backends = [TgiBackend(backend.url, settings.key_of_backends) for backend in settings.backends]
+    pool = Pool(backends)
 
     pool.share(Share())  # none before the group has given us partitions
 
@@ -66,7 +65,8 @@ async def _run(settings: Settings) -> None:
             tasks.create_task(pool.watch(stop))
             tasks.create_task(cancellations.run(stop))
             await worker.serve([stage], FLOWS["generation"], settings, readiness, stop, clock)
-    await transport.close_for_good()
+    for backend in backends:
+        await backend.close()
 
 
 if __name__ == "__main__":

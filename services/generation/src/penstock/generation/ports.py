@@ -1,23 +1,20 @@
 """What generation needs of a backend, and of those who know whether an answer is still wanted."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from penstock.messages.chat import CancelReason, FinishReason, Sampling
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token's text (empty for a special token, or for the first half of a character)."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """Why the model has ended, and how many tokens it has written."""
 
     reason: FinishReason
@@ -54,11 +51,11 @@ class Backend(Protocol):
     async def check(self) -> None:
         """Ask the backend for its slots."""
 
-    def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Token | End, None]:
-        """Yield the tokens that continue `prompt`, then End. Closing it frees the slot.
+    def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
+        """Yield the tokens that continue `prompt`, those that come together as one list; End is the last.
 
-        It does not watch the clock: how long a token may take is the caller's to know. Raises BackendFailed,
-        BackendBusy or BackendRefused.
+        Closing it frees the slot. It does not watch the clock: how long a token may take is the caller's to
+        know. Raises BackendFailed, BackendBusy or BackendRefused.
         """
 
 

@@ -2,11 +2,12 @@
 
 from pydantic import PositiveFloat
 
+from penstock.clients.keys import BackendKey
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.worker import Backends, WorkerSettings
 
 
-class Settings(WorkerSettings):
+class Settings(WorkerSettings, BackendKey):
     """`PENSTOCK_BACKENDS` and so on."""
 
     backends: Backends = parse_backends(LOCAL)

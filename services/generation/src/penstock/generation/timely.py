@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from penstock.generation.ports import BackendFailed, End, Token
+from penstock.generation.ports import BackendFailed
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,18 +17,50 @@ class Patience:
     retry: float = 30.0
 
 
-async def timely(
-    stream: AsyncGenerator[Token | End, None], patience: Patience
-) -> AsyncGenerator[Token | End, None]:
-    """Yield what `stream` does. Raises BackendFailed when the next token takes too long."""
-    seconds = patience.first_token
-    while True:
-        try:
-            async with asyncio.timeout(seconds):
-                item = await anext(stream)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise BackendFailed(f"no token came for {seconds:g} s") from None
-        yield item
-        seconds = patience.token
+class Watchdog:
+    """One timer a stream. It is set anew only when it goes off, so that a token costs next to nothing."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._patience = patience
+        self.seconds = patience.first_token
+        self._fed = self._loop.time()
+        self.timeout = asyncio.timeout(None)
+        self._timer = self._loop.call_at(self._fed + self.seconds, self._look)
+        self._first = True
+
+    def feed(self) -> float:
+        """Say that tokens have come; return the loop's time."""
+        self._fed = self._loop.time()
+        if self._first:
+            self._first = False
+            self.seconds = self._patience.token
+            self.stop()
+            self._look()
+        return self._fed
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        due, now = self._fed + self.seconds, self._loop.time()
+        if now < due:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self.timeout.reschedule(now)
+
+
+@asynccontextmanager
+async def watched(patience: Patience) -> AsyncGenerator[Watchdog, None]:
+    """Cut the block off with BackendFailed when its watchdog is not fed in time."""
+    watchdog = Watchdog(patience)
+    try:
+        async with watchdog.timeout:
+            yield watchdog
+    except TimeoutError:
+        if not watchdog.timeout.expired():
+            raise
+        raise BackendFailed(f"no token came for {watchdog.seconds:g} s") from None
+    finally:
+        watchdog.stop()

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from penstock.clients.keys import BackendKey, EmbeddingsKey
 from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.worker import Backends, WorkerSettings
@@ -26,7 +27,7 @@ class DatabaseSettings(BaseSettings):
         return self.documents_db or f"sqlite:///{(self.state / 'ingestion' / 'documents.db').absolute()}"
 
 
-class IngestionSettings(DatabaseSettings, WorkerSettings):
+class IngestionSettings(DatabaseSettings, WorkerSettings, BackendKey, EmbeddingsKey):
     """What the app and its workers share. Sizes in bytes."""
 
     blobs: str = ""

@@ -92,8 +92,8 @@ class Bench:
         readiness = Readiness(DATABASE, EMBEDDINGS, KAFKA)
         records = Records(settings.database_url(), clock)
         connection = Connection(settings.cluster, readiness, clock)
-        embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
-        tokenizer = TgiTokenizer(settings.backends[0].url)
+        embedder = TeiEmbedder(settings.embeddings, settings.embedding_size, settings.key_of_embeddings)
+        tokenizer = TgiTokenizer(settings.backends[0].url, settings.key_of_backends)
         publisher = LogPublisher(connection, clock, settings.instance)
         tools = Tools(SandboxedParser(), tokenizer, embedder, publisher)
         owner = f"{settings.instance or NAME}-{uuid4().hex[:12]}"
@@ -114,6 +114,7 @@ class Bench:
             connecting.cancel()
             await asyncio.gather(serving, connecting, return_exceptions=True)
             await embedder.close()
+            await tokenizer.close()
             await records.database.close()
 
 

@@ -59,7 +59,7 @@ async def _run(settings: Settings) -> None:
     readiness = Readiness(worker.KAFKA, INDEX, EMBEDDINGS)
     if settings.indexes:
         readiness.waiting(f"{DOCUMENTS} {worker.KAFKA}", "not checked yet")
-    embedder = TeiEmbedder(settings.embeddings, settings.embedding_size)
+    embedder = TeiEmbedder(settings.embeddings, settings.embedding_size, settings.key_of_embeddings)
     current = CurrentIndex()
     searcher = Searcher(QueryVectors(embedder), current)
     replica = Replica(settings, embedder, _home(settings), current, searcher, readiness, stop)

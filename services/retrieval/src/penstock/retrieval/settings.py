@@ -2,9 +2,11 @@
 
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
+from penstock.clients.keys import EmbeddingsKey
 from penstock.streaming.worker import WorkerSettings
 
 FIRST = "retrieval"
@@ -14,6 +16,8 @@ def _embeddings_url(url: str) -> str:
     plain = url.strip().removeprefix("tei+").rstrip("/")
     if not plain.startswith(("http://", "https://")):
         raise ValueError("must be the URL of an embeddings server, like http://host:port")
+    if urlsplit(plain).username is not None:
+        raise ValueError("must hold no user or password: PENSTOCK_EMBEDDINGS_KEY is for that")
     return plain
 
 
@@ -24,7 +28,7 @@ def _qdrant_url(url: str) -> str:
     return plain
 
 
-class Settings(WorkerSettings):
+class Settings(WorkerSettings, EmbeddingsKey):
     """Retrieval's own settings beside every worker's."""
 
     embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"

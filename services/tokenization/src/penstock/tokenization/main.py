@@ -2,15 +2,13 @@
 
 import asyncio
 
-import httpx2
-
+from penstock.clients.tgi import TgiServer
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_TOKENIZED
 from penstock.streaming import worker
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Each, Stage
-from penstock.telemetry.http import Transport
 from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
@@ -19,6 +17,7 @@ from penstock.tokenization.handler import Policy, Tokenization
 from penstock.tokenization.settings import Settings
 
 BACKENDS = "backends"
+ANSWER_SECONDS = 10.0
 
 
 def main() -> None:
@@ -32,12 +31,14 @@ async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     readiness = Readiness(worker.KAFKA, BACKENDS)
     watch_readiness(readiness)
-    urls = [backend.url for backend in settings.backends]
-    client = httpx2.AsyncClient(transport=Transport(), timeout=10, trust_env=False)
-    async with client, asyncio.TaskGroup() as tasks:
-        model = TgiModel(client, urls)
+    key = settings.key_of_backends
+    servers = [TgiServer(backend.url, key, ANSWER_SECONDS) for backend in settings.backends]
+    model = TgiModel(servers)
+    async with asyncio.TaskGroup() as tasks:
         tasks.create_task(worker.wait_for(BACKENDS, lambda: _reason(model), readiness, stop))
         await worker.serve([stage(settings, model)], FLOWS["tokenization"], settings, readiness, stop)
+    for server in servers:
+        await server.close()
 
 
 def stage(settings: Settings, model: TgiModel) -> Stage:

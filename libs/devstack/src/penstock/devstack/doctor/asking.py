@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 
 import httpx2
+from pydantic import SecretStr
 
 from penstock.devstack.doctor.scene import Scene
 
@@ -33,15 +34,27 @@ class Reply:
         """Whether the status is one of success."""
         return 200 <= self.status < 300
 
+    @property
+    def wants_key(self) -> bool:
+        """Whether it is refused for want of a key, or of another one."""
+        return self.status in (401, 403)
 
-async def ask(scene: Scene, url: str, body: object = None, seconds: float | None = None) -> Reply:
-    """GET, or POST with a JSON body. Raises NoAnswer."""
+
+async def ask(
+    scene: Scene,
+    url: str,
+    body: object = None,
+    seconds: float | None = None,
+    key: SecretStr | None = None,
+) -> Reply:
+    """GET, or POST with a JSON body, with a bearer token if there is a key. Raises NoAnswer."""
+    headers = {} if key is None else {"authorization": f"Bearer {key.get_secret_value()}"}
     limit = scene.needs.reply_s if seconds is None else seconds
     method = "GET" if body is None else "POST"
     try:
         async with (
             asyncio.timeout(limit),
-            scene.client.stream(method, url, json=body, timeout=limit) as response,
+            scene.client.stream(method, url, json=body, timeout=limit, headers=headers) as response,
         ):
             return Reply(response.status_code, await _bounded(response), response.headers.get("date", ""))
     except (TimeoutError, httpx2.TimeoutException) as failure:

@@ -38,12 +38,14 @@ async def look(scene: Scene) -> list[Finding]:
 
 async def _one(scene: Scene, backend: Backend) -> tuple[list[Finding], str]:
     """What is wrong with one server, and the name of its model."""
-    where = f"model server {backend.url}"
+    where, key = f"model server {backend.url}", scene.backend_key
     try:
-        health = await ask(scene, f"{backend.url}/health")
-        reply = await ask(scene, f"{backend.url}/info")
+        health = await ask(scene, f"{backend.url}/health", key=key)
+        reply = await ask(scene, f"{backend.url}/info", key=key)
     except NoAnswer as failure:
         return [_unreachable(scene, where, failure)], ""
+    if health.wants_key or reply.wants_key:
+        return [_wants_key(where, health if health.wants_key else reply)], ""
     info = _info(reply)
     if info is None or info.max_total_tokens is None:
         return [await _other_dialect(scene, backend, where, info)], ""
@@ -55,6 +57,15 @@ async def _one(scene: Scene, backend: Backend) -> tuple[list[Finding], str]:
         text = "It serves no model: its /info names none."
         return [error("backends.no-model", where, text, "Start it with a model.")], ""
     return await _try(scene, backend, where), info.model_id
+
+
+def _wants_key(where: str, reply: Reply) -> Finding:
+    return error(
+        "backends.key",
+        where,
+        f"It wants a key, or another one (HTTP {reply.status}).",
+        "Set PENSTOCK_BACKEND_KEY, or PENSTOCK_BACKEND_KEY_FILE, to the key of the model servers.",
+    )
 
 
 def _unreachable(scene: Scene, where: str, failure: NoAnswer) -> Finding:
@@ -79,7 +90,7 @@ async def _other_dialect(scene: Scene, backend: Backend, where: str, info: _Info
         text = "It is an embeddings server (Text Embeddings Inference)."
         return error("backends.dialect", where, text, f"Name it in PENSTOCK_EMBEDDINGS, not in {_SETTING}.")
     try:
-        models = await ask(scene, f"{backend.url}/v1/models")
+        models = await ask(scene, f"{backend.url}/v1/models", key=scene.backend_key)
         speaks_openai = models.ok and b'"data"' in models.body
     except NoAnswer:
         speaks_openai = False
@@ -99,12 +110,14 @@ async def _try(scene: Scene, backend: Backend, where: str) -> list[Finding]:
     body = {"inputs": "Hello", "parameters": {"max_new_tokens": 1}}
     started, longest = time.monotonic(), 2 * scene.needs.reply_s
     try:
-        reply = await ask(scene, f"{backend.url}/generate", body, longest)
+        reply = await ask(scene, f"{backend.url}/generate", body, longest, scene.backend_key)
     except TooSlow:
         return [_slow(where, f"It took more than {longest:g} s for one token.")]
     except NoAnswer as failure:
         text = f"It is well, but generating ends without an answer ({failure})."
         return [error("backends.failing", where, text, "Read its log.")]
+    if reply.wants_key:
+        return [_wants_key(where, reply)]
     if reply.status == _TOO_MANY:
         return [_slow(where, "Every slot is taken: it refuses one more request (HTTP 429).")]
     if not reply.ok:

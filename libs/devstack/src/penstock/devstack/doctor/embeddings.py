@@ -27,11 +27,18 @@ class _Index(msgspec.Struct):
     vectors: _Vectors
 
 
+class _WantsKey(Exception):
+    """It does not take ours, or none."""
+
+
 async def look(scene: Scene) -> list[Finding]:
     """One text, embedded; its vector's size against the setting's and the index's."""
     where = f"embeddings server {scene.embeddings}"
     try:
         size = await _size(scene)
+    except _WantsKey as failure:
+        to_do = "Set PENSTOCK_EMBEDDINGS_KEY, or PENSTOCK_EMBEDDINGS_KEY_FILE, to the server's key."
+        return [error("embeddings.key", where, f"It wants a key, or another one ({failure}).", to_do)]
     except NoAnswer as failure:
         text = f"It does not answer ({failure})."
         return [error("embeddings.unreachable", where, text, _remedy(scene))]
@@ -54,7 +61,10 @@ async def look(scene: Scene) -> list[Finding]:
 
 async def _size(scene: Scene) -> int:
     """How many numbers a vector has. ValueError says what else came."""
-    reply = await ask(scene, f"{scene.embeddings}/embed", {"inputs": ["Hello"]}, 2 * scene.needs.reply_s)
+    url, longest = f"{scene.embeddings}/embed", 2 * scene.needs.reply_s
+    reply = await ask(scene, url, {"inputs": ["Hello"]}, longest, scene.embeddings_key)
+    if reply.wants_key:
+        raise _WantsKey(f"HTTP {reply.status}")
     if not reply.ok:
         raise ValueError(f"It answers HTTP {reply.status} when it is given one word to embed")
     try:

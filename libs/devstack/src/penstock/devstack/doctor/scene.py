@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 import httpx2
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
+from penstock.clients.keys import BackendKey, EmbeddingsKey
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.security import Security
 from penstock.devstack.state import ServiceStatus, StackStatus, StateDir
@@ -122,6 +123,22 @@ class Scene:
         if url is None:
             raise Unchecked("no stack runs, and PENSTOCK_EMBEDDINGS names no server")
         return url.strip().removeprefix("tei+").rstrip("/")
+
+    @cached_property
+    def backend_key(self) -> SecretStr | None:
+        """The key of the model servers; None also if its setting is of no use, which is told elsewhere."""
+        try:
+            return BackendKey().key_of_backends
+        except ValidationError:
+            return None
+
+    @cached_property
+    def embeddings_key(self) -> SecretStr | None:
+        """The same of the embeddings server."""
+        try:
+            return EmbeddingsKey().key_of_embeddings
+        except ValidationError:
+            return None
 
     def service(self, name: str) -> ServiceStatus | None:
         """One process of the running stack, by its name."""

@@ -1,8 +1,10 @@
 """A server that speaks Text Generation Inference's dialect (port: Backend)."""
 
-import httpx2
 import msgspec
+from pydantic import SecretStr
 
+from penstock.clients.errors import ModelServerError
+from penstock.clients.tgi import TgiServer
 from penstock.gateway.ports import BackendAway
 
 TIMEOUT_S = 5.0
@@ -17,18 +19,16 @@ class _Info(msgspec.Struct):
 class TgiBackend:
     """One backend, by its base URL."""
 
-    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, url: str, key: SecretStr | None = None) -> None:
         self.name = url
-        self._url = f"{url}/info"
-        self._client = client
+        self._server = TgiServer(url, key, TIMEOUT_S)
 
     async def models(self) -> list[str]:
         try:
-            response = await self._client.get(self._url, timeout=TIMEOUT_S)
-            response.raise_for_status()
-            info = msgspec.json.decode(response.content, type=_Info)
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise BackendAway(f"{self._url}: {type(error).__name__} {error}".rstrip()) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise BackendAway(f"{self._url}: not TGI's /info: {error}") from error
+            info = await self._server.info(_Info)
+        except ModelServerError as error:
+            raise BackendAway(f"{self.name}: {error.why}") from error
         return [info.model_id]
+
+    async def close(self) -> None:
+        await self._server.close()

@@ -1,9 +1,12 @@
-"""Gathering: text goes out at once, then at most once per interval."""
+"""Few records for many tokens: text that comes close together goes out together."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from typing import Any, NamedTuple
+
+SHORTEST = 0.02
+LONGEST = 0.08
+_PER_STREAM = 0.002
 
 
 class Piece(NamedTuple):
@@ -13,59 +16,87 @@ class Piece(NamedTuple):
     tokens: int
 
 
+Put = Callable[[Piece], None]
+
+
+def interval(streams: int) -> float:
+    """Return for how many seconds text is gathered: longer when many streams share the processors."""
+    return min(LONGEST, max(SHORTEST, _PER_STREAM * streams))
+
+
 async def gather(
-    pieces: AsyncGenerator[Piece, None],
+    source: Callable[[Put], Coroutine[Any, Any, None]],
     interval: Callable[[], float],
     ends: Collection[asyncio.Future[Any]] = (),
 ) -> AsyncGenerator[Piece, None]:
-    """Yield the text of `pieces`: the first at once, and later what has come by the next tick.
+    """Yield what `source` puts: the first at once, and later what has come by the next tick.
 
     Ticks are `interval()` seconds apart and the same for all streams of the event loop: a continuous batch
     writes a token of every stream at nearly the same time, and records that leave together cost much less
-    than as many single ones. A token never waits longer than the interval. Ends, or raises, as `pieces` does,
+    than as many single ones. A token never waits longer than the interval. Ends, or raises, as `source` does,
     after all its text. When one of `ends` is done, what has come is yielded at once, and nothing after it.
     """
-    arrived: list[Piece] = []
-    news = asyncio.Event()
-
-    def ended() -> bool:
-        return any(end.done() for end in ends)
-
-    pumping = asyncio.create_task(_pump(pieces, arrived, news))
-    for future in (pumping, *ends):
-        future.add_done_callback(lambda _: news.set())
-    first = True
+    gathered = _Gathered(interval)
+    writing = asyncio.create_task(source(gathered.put))
+    for future in (writing, *ends):
+        future.add_done_callback(gathered.wake)
     try:
-        while arrived or not (pumping.done() or ended()):
-            await news.wait()
-            news.clear()
-            if not arrived:
-                continue
-            if not (first or pumping.done() or ended()):
-                await asyncio.wait(
-                    (pumping, *ends), timeout=_until_tick(interval()), return_when=asyncio.FIRST_COMPLETED
-                )
-            first = False
-            last = ended()
-            piece = Piece("".join(piece.text for piece in arrived), arrived[-1].tokens)
-            arrived.clear()
-            yield piece
-            if last:
-                break
-        if not ended():
-            await pumping
+        ended = False
+        while not ended:
+            await gathered.news.wait()
+            ended = writing.done() or any(end.done() for end in ends)
+            if (piece := gathered.take()) is not None:
+                yield piece
+        if not any(end.done() for end in ends):
+            await writing
     finally:
-        pumping.cancel()
-        await asyncio.gather(pumping, return_exceptions=True)
+        for end in ends:
+            end.remove_done_callback(gathered.wake)
+        gathered.close()
+        writing.cancel()
+        await asyncio.gather(writing, return_exceptions=True)
 
 
-async def _pump(pieces: AsyncGenerator[Piece, None], arrived: list[Piece], news: asyncio.Event) -> None:
-    async with aclosing(pieces):
-        async for piece in pieces:
-            if piece.text:
-                arrived.append(piece)
-                news.set()
+class _Gathered:
+    """Text that waits for its tick; `news` is set when it is due, or when there will be no more."""
 
+    def __init__(self, interval: Callable[[], float]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._interval = interval
+        self._texts: list[str] = []
+        self._tokens = 0
+        self._first = True
+        self._timer: asyncio.TimerHandle | None = None
+        self.news = asyncio.Event()
 
-def _until_tick(interval: float) -> float:
-    return interval - asyncio.get_running_loop().time() % interval if interval > 0 else 0
+    def put(self, piece: Piece) -> None:
+        if not piece.text:
+            return
+        self._texts.append(piece.text)
+        self._tokens = piece.tokens
+        if self._timer is not None or self.news.is_set():
+            return
+        seconds = 0 if self._first else self._interval()
+        self._first = False
+        if seconds > 0:
+            self._timer = self._loop.call_later(seconds - self._loop.time() % seconds, self.wake)
+        else:
+            self.wake()
+
+    def take(self) -> Piece | None:
+        """Return all text that has come, if there is any."""
+        self.close()
+        self.news.clear()
+        if not self._texts:
+            return None
+        piece = Piece("".join(self._texts), self._tokens)
+        self._texts.clear()
+        return piece
+
+    def wake(self, _: object = None) -> None:
+        self.news.set()
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -16,6 +16,8 @@ class StopFilter:
 
     def push(self, text: str) -> str:
         """Take text from the model and return what is certain to be visible; nothing after a stop."""
+        if not self._stops:
+            return text
         if self.stopped:
             return ""
         self._held += text

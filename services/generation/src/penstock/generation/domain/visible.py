@@ -1,7 +1,7 @@
 """Which part of what the model wrote is visible, and how many tokens that is."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from penstock.generation.domain.gather import Piece
 from penstock.generation.domain.stop import StopFilter
@@ -21,6 +21,7 @@ class Visible:
         self._read = 0
         self._shown = 0
         self._tokens = tokens
+        self.before = tokens
         self.written = tokens
 
     @property
@@ -28,13 +29,18 @@ class Visible:
         """Whether a stop sequence has ended the answer."""
         return self._filter.stopped
 
-    def push(self, text: str) -> Piece:
-        """Take one token's text; return what becomes visible (perhaps nothing)."""
-        self.written += 1
-        if text:
-            self._read += len(text)
-            self._ends.append((self._read, self.written))
-        return self._show(self._filter.push(text))
+    def push(self, texts: Iterable[str]) -> Piece:
+        """Take the texts of tokens, up to a stop sequence; return what becomes visible (perhaps nothing)."""
+        shown: list[str] = []
+        for text in texts:
+            self.written += 1
+            if text:
+                self._read += len(text)
+                self._ends.append((self._read, self.written))
+            shown.append(self._filter.push(text))
+            if self._filter.stopped:
+                break
+        return self._show("".join(shown))
 
     def end(self) -> Piece:
         """Return what was held back, when the model has ended."""

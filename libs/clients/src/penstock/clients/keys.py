@@ -1,0 +1,82 @@
+"""Credentials of model servers: settings of their own, so that each goes to the servers it is for alone."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_LONGEST = 4096
+
+
+class BackendKey(BaseSettings):
+    """The key of the servers in `PENSTOCK_BACKENDS`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
+
+    backend_key: SecretStr | None = None
+    """Sent to each of them as a bearer token; unset: none is."""
+    backend_key_file: Path | None = None
+    """A file that holds the key; white space at its end does not count."""
+
+    @cached_property
+    def key_of_backends(self) -> SecretStr | None:
+        """Return the key; its file is read once."""
+        return _key("PENSTOCK_BACKEND_KEY", self.backend_key, self.backend_key_file)
+
+    @model_validator(mode="after")
+    def _backend_key_can_be_used(self) -> Self:
+        _ = self.key_of_backends
+        return self
+
+
+class EmbeddingsKey(BaseSettings):
+    """The key of the server in `PENSTOCK_EMBEDDINGS`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
+
+    embeddings_key: SecretStr | None = None
+    """Sent to it as a bearer token; unset: none is."""
+    embeddings_key_file: Path | None = None
+    """A file that holds the key; white space at its end does not count."""
+
+    @cached_property
+    def key_of_embeddings(self) -> SecretStr | None:
+        """Return the key; its file is read once."""
+        return _key("PENSTOCK_EMBEDDINGS_KEY", self.embeddings_key, self.embeddings_key_file)
+
+    @model_validator(mode="after")
+    def _embeddings_key_can_be_used(self) -> Self:
+        _ = self.key_of_embeddings
+        return self
+
+
+def _key(name: str, given: SecretStr | None, file: Path | None) -> SecretStr | None:
+    if given is not None and file is not None:
+        raise _unusable(f"Set either {name} or {name}_FILE")
+    if file is not None:
+        name = f"{name}_FILE"
+        given = _read(name, file)
+    if given is not None and not _is_token(given.get_secret_value()):
+        raise _unusable(f"{name} is not usable: a key is one word of printable ASCII")
+    return given
+
+
+def _read(name: str, file: Path) -> SecretStr:
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return SecretStr(opened.read(_LONGEST).rstrip())
+    except OSError as error:
+        raise _unusable(f"{name}: {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise _unusable(f"{name}: {file} is not text in UTF-8") from error
+
+
+def _is_token(key: str) -> bool:
+    return key.isascii() and key.isprintable() and bool(key) and " " not in key
+
+
+def _unusable(text: str) -> PydanticCustomError:
+    return PydanticCustomError("key", "{text}", {"text": text})
