@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from penstock.generation.ports import Backend, BackendFailed
 
 CHECK_SECONDS = 1.0
+CALM_CHECK_SECONDS = 10.0
+"""While all backends are there and nothing is asked of them."""
+CALM_AFTER_SECONDS = 5.0
 AVOID_SECONDS = 5.0
 
 
@@ -23,6 +26,8 @@ class Pool:
         self._busy = dict.fromkeys(range(len(backends)), 0)
         self._avoid_until = dict.fromkeys(self._busy, 0.0)
         self._changed = asyncio.Event()
+        self._wanted = asyncio.Event()
+        self._last_wanted = clock()
 
     @property
     def slots(self) -> int:
@@ -44,6 +49,8 @@ class Pool:
 
         A backend that fails within the lease is avoided for a moment, while there are others.
         """
+        self._last_wanted = self._clock()
+        self._wanted.set()
         index = await self._free_one()
         self._busy[index] += 1
         try:
@@ -72,11 +79,26 @@ class Pool:
         return self._backends[index].slots - self._busy[index]
 
     async def watch(self, stop: asyncio.Event) -> None:
-        """Keep asking the backends for their slots until `stop` is set."""
-        while not stop.is_set():
-            await self.check()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), CHECK_SECONDS)
+        """Keep asking the backends for their slots until `stop` is set: seldom while they rest."""
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                await self.check()
+                self._wanted.clear()
+                wanted = asyncio.create_task(self._wanted.wait())
+                calm = self._is_calm()
+                await asyncio.wait(
+                    {stopping, wanted} if calm else {stopping},
+                    timeout=CALM_CHECK_SECONDS if calm else CHECK_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                wanted.cancel()
+        finally:
+            stopping.cancel()
+
+    def _is_calm(self) -> bool:
+        rests = self._clock() - self._last_wanted > CALM_AFTER_SECONDS
+        return rests and not self.busy and all(backend.slots for backend in self._backends)
 
     async def check(self) -> None:
         """Ask all backends for their slots."""
