@@ -67,7 +67,7 @@ log.cleaner.dedupe.buffer.size=16777216
 log.index.size.max.bytes=1048576
 controlled.shutdown.max.retries=1
 group.coordinator.threads=1
-# Else the controller writes twice a second that it has nothing to write: a third of what an idle broker costs.
+# Else the controller writes twice a second that it has nothing to write: a third of an idle broker's cost.
 metadata.max.idle.interval.ms=0
 """
 
