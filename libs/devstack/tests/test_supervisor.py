@@ -96,6 +96,22 @@ async def test_a_killed_process_is_started_again_and_reported(
     await life
 
 
+async def test_the_end_of_one_process_has_all_others_asked_at_once(
+    make_spec: MakeSpec, screen: Screen, until: Until, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("penstock.devstack.service._CALM_AFTER_S", 0.0)
+    monkeypatch.setattr("penstock.devstack.service._POLL_CALM_S", 3600.0)
+    (tmp_path / "stage.ready").touch()
+    supervisor = Supervisor([make_spec("kafka"), make_spec("stage", ready_file=True)], screen)
+    life = asyncio.create_task(supervisor.run())
+    await supervisor.until_ready(10)
+    (tmp_path / "stage.ready").unlink()
+    os.kill(pid_of(supervisor, "kafka"), signal.SIGKILL)
+    await until(lambda: by_name(supervisor, "stage").waiting_for == ("its file",))
+    supervisor.stop()
+    await life
+
+
 async def test_a_crash_loop_is_named_once_with_the_last_words(
     make_spec: MakeSpec, screen: Screen, until: Until
 ) -> None:

@@ -66,6 +66,9 @@ num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 log.index.size.max.bytes=1048576
 controlled.shutdown.max.retries=1
+group.coordinator.threads=1
+# Else the controller writes twice a second that it has nothing to write: a third of an idle broker's cost.
+metadata.max.idle.interval.ms=0
 """
 
 # Both listeners want TLS and a user. The services' users are SCRAM ones, which the admin makes (ADR 0013);

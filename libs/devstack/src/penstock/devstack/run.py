@@ -8,8 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import httpx2
-
 from penstock.devstack.db import upgrade_servers
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.scaling import Scaler, Wishes
@@ -94,27 +92,25 @@ async def run_stack(
         if not addresses.kafka_is_ours:
             _raise_if_refused(addresses.cluster)
         upgrade_servers(state, screen.note)
-        # No proxy setting of the user's applies to the stack's own ports.
-        async with httpx2.AsyncClient(trust_env=False) as client:
-            create = partial(create_topics, retention_hours=settings.retention_hours, security=security)
-            plan = Plan(addresses, state, client, create, security)
-            recorder = Recorder(state, plan, screen)
-            supervisor = Supervisor(plan.specs(replicas or {}), recorder)
-            recorder.changed(supervisor.statuses())
-            running = Running(supervisor, addresses, plan.gateways, screen)
-            scaler = Scaler(supervisor, plan, wishes)
+        create = partial(create_topics, retention_hours=settings.retention_hours, security=security)
+        plan = Plan(addresses, state, create, security)
+        recorder = Recorder(state, plan, screen)
+        supervisor = Supervisor(plan.specs(replicas or {}), recorder)
+        recorder.changed(supervisor.statuses())
+        running = Running(supervisor, addresses, plan.gateways, screen)
+        scaler = Scaler(supervisor, plan, wishes)
 
-            async def all_work() -> None:
-                scaling = asyncio.create_task(scaler.run(screen.event))
-                try:
-                    await work(running)
-                finally:
-                    scaling.cancel()
-
+        async def all_work() -> None:
+            scaling = asyncio.create_task(scaler.run(screen.event))
             try:
-                await supervisor.run(all_work)
+                await work(running)
             finally:
-                screen.settled()
+                scaling.cancel()
+
+        try:
+            await supervisor.run(all_work)
+        finally:
+            screen.settled()
 
 
 def _security(settings: StackSettings, state: StateDir, asked: bool | None) -> Security | None:

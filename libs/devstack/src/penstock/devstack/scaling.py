@@ -23,6 +23,7 @@ from penstock.devstack.state import ServiceStatus, StackStatus, StateDir, last_l
 from penstock.devstack.supervisor import Supervisor
 
 _POLL_S = 0.1
+_WISHED_S = 0.5
 
 
 class Wishes:
@@ -76,7 +77,7 @@ class Scaler:
                     await self.scale(parse_replicas([f"{name}={count}" for name, count in wish.items()]))
             except DevstackError as error:
                 report(f"not scaled: {error}")
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_WISHED_S)
 
     async def scale(self, replicas: Mapping[str, int]) -> None:
         """Starts what is missing, then stops what is too much: the replicas with the highest numbers."""

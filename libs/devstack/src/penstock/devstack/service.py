@@ -21,6 +21,8 @@ CRASH_LOOP = 3
 """So many ends in a row without having been ready in between are called a crash loop."""
 _POLL_STARTING_S = 0.2
 _POLL_READY_S = 1.0
+_POLL_CALM_S = 5.0
+_CALM_AFTER_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,47 @@ class ServiceSpec:
     """True for what the others need while they drain (Kafka, the engine)."""
 
 
+class Attention:
+    """How often the services of a stack are asked whether they are ready, all alike.
+
+    The end of a process is noticed at once. What changes while all runs is seen after five seconds, and what
+    follows from a change, after one: then all are asked at once, and every second until nothing has changed
+    for half a minute.
+    """
+
+    def __init__(self) -> None:
+        self._stirred = asyncio.Event()
+        self._calm_at = 0.0
+
+    def stir(self) -> None:
+        """Say that something has changed."""
+        self._calm_at = asyncio.get_running_loop().time() + _CALM_AFTER_S
+        stirred, self._stirred = self._stirred, asyncio.Event()
+        stirred.set()
+
+    async def rest(self, *, ready: bool) -> None:
+        """Wait until a service that is ready, or not, is to be asked again."""
+        if not ready:
+            await asyncio.sleep(_POLL_STARTING_S)
+        elif asyncio.get_running_loop().time() < self._calm_at:
+            await asyncio.sleep(_POLL_READY_S)
+        else:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stirred.wait(), _POLL_CALM_S)
+
+
 class Service:
     """Runs one ServiceSpec until ``stop``; ``on_change`` is called whenever its status differs."""
 
     def __init__(
-        self, spec: ServiceSpec, on_change: Callable[[], None], on_event: Callable[[str], None]
+        self,
+        spec: ServiceSpec,
+        on_change: Callable[[], None],
+        on_event: Callable[[str], None],
+        attention: Attention,
     ) -> None:
         self.spec = spec
+        self._attention = attention
         self.failed_starts = 0
         self._on_change = on_change
         self._on_event = on_event
@@ -139,7 +175,7 @@ class Service:
         while True:
             if self.status.pid is not None or not self.spec.command:
                 await self._look()
-            await asyncio.sleep(_POLL_READY_S if self.status.state == "ready" else _POLL_STARTING_S)
+            await self._attention.rest(ready=self.status.state == "ready")
 
     async def _look(self) -> None:
         pid = self.status.pid

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx2
-
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.jars import class_path, jars_folder
 from penstock.devstack.java import find_java
@@ -121,7 +119,6 @@ class Plan:
 
     addresses: Addresses
     state: StateDir
-    client: httpx2.AsyncClient
     create_topics: Callable[[Cluster], None]
     security: Security | None = None
     gateways: dict[str, str] = field(default_factory=dict)
@@ -180,7 +177,7 @@ class Plan:
             name=name,
             # Its entry point, beside our Python.
             command=(str(Path(sys.executable).with_name(f"penstock-{service_of(name)}")),),
-            probe=http_probe(self.client, url),
+            probe=http_probe(url),
             log_file=self.state.fresh_log(name),
             env=_environment(self.addresses, self.state)
             | self._access(service_of(name))

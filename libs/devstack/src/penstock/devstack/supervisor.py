@@ -9,7 +9,7 @@ from typing import Protocol
 
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import service_of
-from penstock.devstack.service import Service, ServiceSpec
+from penstock.devstack.service import Attention, Service, ServiceSpec
 from penstock.devstack.state import GIVE_UP_AFTER, ServiceStatus, last_line
 
 GRACE_S = 10.0
@@ -38,6 +38,7 @@ class Supervisor:
         self._signals = 0
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._broken: asyncio.Future[None] | None = None
+        self._attention = Attention()
         self.services = [self._service(spec) for spec in specs]
 
     @property
@@ -125,7 +126,7 @@ class Supervisor:
             raise DevstackError(f"Not ready after {within:g} s: {'; '.join(late)}") from None
 
     def _service(self, spec: ServiceSpec) -> Service:
-        return Service(spec, self._on_change, self._screen.event)
+        return Service(spec, self._on_change, self._screen.event, self._attention)
 
     def _begin(self, service: Service) -> None:
         life = asyncio.create_task(service.run())
@@ -177,6 +178,7 @@ class Supervisor:
 
     def _on_change(self) -> None:
         self._changed.set()
+        self._attention.stir()
         self._screen.changed(self.statuses())
 
 

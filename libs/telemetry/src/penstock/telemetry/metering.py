@@ -17,23 +17,23 @@ from opentelemetry.sdk.resources import Resource
 from penstock.telemetry.exporting import AtExit, Watched
 from penstock.telemetry.exposition import REGISTRY, Exposition
 from penstock.telemetry.meters import observe_all
+from penstock.telemetry.news import NewsReader
 from penstock.telemetry.process import watch_process
 
-OBSERVER_INTERVAL_MS = 2_000
 OBSERVER_TIMEOUT_S = 1.0
 
 
 def set_up_metrics(resource: Resource, at_exit: AtExit, observer: str | None, endpoint: str | None) -> None:
     """Keep metrics from now on. `observer` is its base URL, `endpoint` what OpenTelemetry's settings name.
 
-    To the observer they go every 2 s, to the endpoint at OpenTelemetry's interval.
+    To the observer they go when there is news, to the endpoint at OpenTelemetry's interval.
     """
     shown = Exposition()
     readers: list[MetricReader] = [shown.reader]
     if observer:
         url = f"{observer.rstrip('/')}/v1/metrics"
         to_observer = _Watched(url, lambda: _observer_exporter(url))
-        readers.append(PeriodicExportingMetricReader(to_observer, OBSERVER_INTERVAL_MS))
+        readers.append(NewsReader(to_observer, lambda: to_observer.failed))
     if endpoint:
         # Made now, unlike others: its settings say how the reader is to count.
         readers.append(PeriodicExportingMetricReader(_exporter()))
@@ -52,11 +52,13 @@ class _Watched(MetricExporter):
     def __init__(self, place: str, make: Callable[[], Any]) -> None:
         super().__init__()
         self._watched = Watched(place, make)
+        self.failed = False
+        """Whether the last export did."""
 
     def export(self, metrics_data: MetricsData, *_: Any, **__: Any) -> MetricExportResult:
         """Export, or drop what goes to a place that has failed a moment ago: the next has it, too."""
-        done = self._watched.export(metrics_data)
-        return MetricExportResult.SUCCESS if done.name == "SUCCESS" else MetricExportResult.FAILURE
+        self.failed = self._watched.export(metrics_data).name != "SUCCESS"
+        return MetricExportResult.FAILURE if self.failed else MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:  # noqa: ARG002  # the interface's
         """Nothing is kept here."""

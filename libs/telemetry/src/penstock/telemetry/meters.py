@@ -12,7 +12,7 @@ from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 
 from penstock.telemetry.metric import Kind, Metric
-from penstock.telemetry.metrics import METRICS, READY
+from penstock.telemetry.metrics import METRICS, OF_PROCESS, READY
 from penstock.telemetry.readiness import Readiness
 
 SCOPE = "penstock"
@@ -54,6 +54,22 @@ def watched(reads: Mapping[Metric, Read]) -> Iterator[None]:
 def watch_readiness(readiness: Readiness) -> None:
     """Tell whether the process is ready."""
     watch(READY, lambda: [(int(readiness.is_ready), {})])
+
+
+def looked_up() -> object:
+    """Return all that is looked up, to compare it with another time's, but for what never stands still."""
+    return [
+        (metric, [_values(read) for read in tuple(reads)])
+        for metric, reads in _reads.items()
+        if reads and metric not in OF_PROCESS
+    ]
+
+
+def _values(read: Read) -> object:
+    try:
+        return [(value, dict(attributes)) for value, attributes in read()]
+    except Exception:  # noqa: BLE001  # whoever collects is told of it
+        return object()  # equal to nothing else
 
 
 def observe_all(provider: metrics.MeterProvider) -> None:

@@ -58,6 +58,8 @@ FILES = Metric(
     EVERY,
 )
 UPTIME = Metric(process.PROCESS_UPTIME, Kind.GAUGE, "s", "Time since the process began.", EVERY)
+OF_PROCESS = (CPU_TIME, MEMORY, THREADS, FILES, UPTIME)
+"""They change also in a process that does nothing."""
 
 # HTTP servers.
 HTTP_DURATION = Metric(

@@ -14,20 +14,10 @@ from penstock.ingestion.adapters.log import KAFKA, Connection
 from penstock.ingestion.adapters.publisher import LogPublisher
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.adapters.search import RetrievalSearcher
-from penstock.ingestion.handler.open_work import COUNT_SECONDS, OpenWork
+from penstock.ingestion.handler.open_work import OpenWork
+from penstock.ingestion.handler.pace import CLEAN, COUNT, RELAY, RING, SWEEP, Pace
 from penstock.ingestion.handler.stores import StoreKeeper
-from penstock.ingestion.handler.upkeep import (
-    CLEAN_SECONDS,
-    RELAY_SECONDS,
-    RING_SECONDS,
-    SWEEP_SECONDS,
-    Acknowledged,
-    Cleaner,
-    Relay,
-    Sweeper,
-    Waker,
-    repeat,
-)
+from penstock.ingestion.handler.upkeep import Acknowledged, Cleaner, Relay, Sweeper, Waker
 from penstock.ingestion.handler.uploads import Uploads
 from penstock.ingestion.settings import AppSettings
 from penstock.messages.flows import FLOWS
@@ -55,7 +45,8 @@ class App:
         self.settings = settings
         self.clock = clock
         self.readiness = Readiness(DATABASE, KAFKA)
-        self.records = records = Records(settings.database_url(), clock)
+        self.pace = Pace()
+        self.records = records = Records(settings.database_url(), clock, self.pace.stir)
         blobs = ObjectBlobs(settings.blobs_url())
         bell = CeleryBell(make_app(settings.broker_url()))
         self.connection = Connection(settings.cluster, self.readiness, clock)
@@ -64,7 +55,7 @@ class App:
         self.relay = Relay(records.outbox, publisher)
         self.sweeper = Sweeper(records.leftovers, publisher)
         self.waker = Waker(records.jobs, bell)
-        self.open_work = OpenWork(records.jobs, clock)
+        self.open_work = OpenWork(records.jobs, clock, self.pace.stir)
         self.cleaner = Cleaner(records.files, records.stores, records.garbage, blobs, self._now_s)
         acknowledged = Acknowledged(records.jobs, records.leftovers)
         self.stage = Stage(NAME, (DOCUMENTS_INDEXED,), Batch(acknowledged.note, 256), failures=None)
@@ -103,19 +94,20 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             connecting = tasks.create_task(self.connection.run())
             tasks.create_task(server.serve([listener]))
-            for once, seconds in (
-                (self.relay.once, RELAY_SECONDS),
-                (self.sweeper.once, SWEEP_SECONDS),
-                (self.waker.once, RING_SECONDS),
-                (self.open_work.once, COUNT_SECONDS),
-                (self.cleaner.once, CLEAN_SECONDS),
+            for once, rhythm in (
+                (self.relay.once, RELAY),
+                (self.sweeper.once, SWEEP),
+                (self.waker.once, RING),
+                (self.open_work.once, COUNT),
+                (self.cleaner.once, CLEAN),
             ):
-                tasks.create_task(repeat(once, seconds, stop))
+                tasks.create_task(self.pace.repeat(once, rhythm, stop))
             try:
                 await serve([self.stage], FLOWS[NAME], self.settings, self.readiness, stop, self.clock)
             finally:
                 server.should_exit = True
                 connecting.cancel()
+                self.pace.stir()
         await self.searcher.close()
         await self.records.database.close()
 

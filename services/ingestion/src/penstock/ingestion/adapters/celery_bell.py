@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 
 TASK = "penstock.ingestion.work"
 QUEUE = "penstock-ingestion"
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.5
 log = structlog.get_logger()
 
 

@@ -7,21 +7,25 @@ from penstock.telemetry import metrics, names
 from penstock.telemetry.meters import Attributes, Read
 from penstock.telemetry.metric import Metric
 
-COUNT_SECONDS = 5.0
 _STATES = ("queued", "parsing", "embedding", "indexing")
 
 
 class OpenWork:
-    """`now_ms` gives Unix milliseconds."""
+    """`now_ms` gives Unix milliseconds; `found` is called when there is any."""
 
-    def __init__(self, jobs: Jobs, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, jobs: Jobs, now_ms: Callable[[], int], found: Callable[[], None] = lambda: None
+    ) -> None:
         self._jobs = jobs
         self._now_ms = now_ms
+        self._found = found
         self._census = Census({}, None)
 
     async def once(self) -> None:
         """Look it up. Raises RecordsAway."""
         self._census = await self._jobs.census()
+        if self._census.states:
+            self._found()
 
     def reads(self) -> Mapping[Metric, Read]:
         """Return what the metrics are to be told."""

@@ -1,7 +1,6 @@
 """What goes on beside requests and work: events are written, workers woken, and old things removed."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -14,19 +13,12 @@ from penstock.ingestion.ports import (
     Leftovers,
     Outbox,
     Publisher,
-    RecordsAway,
-    StorageAway,
     Stores,
 )
 from penstock.messages.documents import DocumentIndexed
 from penstock.messages.event import Event
-from penstock.streaming.ports import BrokerError
 from penstock.streaming.stage import Caused, Received
 
-RELAY_SECONDS = 0.1
-SWEEP_SECONDS = 1.0
-RING_SECONDS = 2.0
-CLEAN_SECONDS = 15.0
 UPLOAD_S = 3600
 """An upload that has not ended after so long never will."""
 _RELAYED = 200
@@ -128,16 +120,3 @@ class Acknowledged:
             [(who, e.document_id, e.version, e.part) for who, e in events if not e.chunks and not e.deleted]
         )
         return []
-
-
-async def repeat(once: Callable[[], Awaitable[None]], seconds: float, stop: asyncio.Event) -> None:
-    """Do something again and again until `stop`; what is away is waited for."""
-    while not stop.is_set():
-        try:
-            await once()
-        except (RecordsAway, BrokerError, StorageAway) as error:
-            log.warning("upkeep_waits", reason=str(error))
-        try:
-            await asyncio.wait_for(stop.wait(), seconds)
-        except TimeoutError:
-            continue

@@ -17,6 +17,8 @@ from penstock.observer.ports import Found, SpanRow
 
 NAME = "traces.db"
 WRITE_SECONDS = 0.5
+_TIDY_TURNS = 20
+"""So many turns without spans it is not even looked whether something is too old."""
 MAX_PENDING_BYTES = 32 << 20
 _OVERHEAD_BYTES = 500  # of a row that waits, beside its body
 _PAUSE_SECONDS = 5.0
@@ -58,11 +60,14 @@ class FileTraces:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write and tidy up until `stop` is set, and then write what is left."""
+        rested = 0
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), WRITE_SECONDS)
-            await self._write()
-            await self._call(lambda file: file.tidy(self._now_ms()))
+            rested = 0 if self._pending else (rested + 1) % _TIDY_TURNS
+            if rested == 0:
+                await self._write()
+                await self._call(lambda file: file.tidy(self._now_ms()))
         await self._write()
         await self._call(lambda file: file.close())
         self._thread.shutdown()

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-SILENT_MS = 30_000
+SILENT_MS = 45_000
+"""More than two heartbeats of a process without news (`penstock.telemetry.news`)."""
 _SWEEP_MS = 1_000
 MAX_SERIES = 20_000
 Value = str | int | float | bool

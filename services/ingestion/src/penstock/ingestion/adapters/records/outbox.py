@@ -14,6 +14,9 @@ from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.event import Event
 from penstock.telemetry.spans import current_traceparent
 
+NOTED = "penstock_noted"
+"""In the information of a connection: its transaction has put events into the outbox."""
+
 
 class SqlOutbox:
     """Port: Outbox."""
@@ -54,6 +57,7 @@ async def note(connection: AsyncConnection, tenant: str, subject: str, events: S
         for event in events
     ]
     await connection.execute(insert(OutboxRow), rows)
+    connection.info[NOTED] = True
 
 
 async def note_state(connection: AsyncConnection, document: Document) -> None:
