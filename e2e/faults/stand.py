@@ -88,6 +88,12 @@ class Stub:
         if self._process.poll() is not None:
             raise StandError("the stub did not start")
 
+    @property
+    def pid(self) -> int:
+        """Its process id; it must have been started."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it at once, as kill -9 does."""
         if self._process is not None:
