@@ -55,7 +55,7 @@ check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Dashboards"
 	@$(BIN)/python -m infra.grafana.render --check
 
-bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
+bench: ## Measure what Penstock costs, beside its goals and a plain proxy; writes docs/benchmarks.md (QUICK=1: a minute and a half)
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
 

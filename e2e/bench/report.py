@@ -122,8 +122,8 @@ def _processor_time(figures: StubFigures) -> Table:
     lines += [[name, *(_spent(rounds, name) for rounds in arms)] for name in (CLIENT, STUB)]
     shares = ", ".join(f"{_share_outside(steps[0], arm):.0f} % ({arm})" for arm in steps[0].arms)
     note = (
-        "Milliseconds of processor time for 1,000 tokens through Penstock, medians of the rounds. Of all cores"
-        f" load client and stub took, at {steps[0].streams} streams by arm: {shares}."
+        "Milliseconds of processor time for 1,000 tokens through Penstock, medians of the rounds. Of all"
+        f" cores, load client and stub took at {steps[0].streams} streams, by arm: {shares}."
     )
     heads = ["process", *(f"{step.streams} stream{'s' * (step.streams > 1)}" for step in steps)]
     return Table("Processor time by process, against the stub", heads, lines, note)
