@@ -25,7 +25,7 @@ from penstock.devstack.root import find_root
 from penstock.devstack.state import StackStatus, StateDir, last_line
 from penstock.devstack.where import read_key
 
-READY_S = 120.0
+READY_S = 300.0
 _STOP_S = 25.0
 _POLL_S = 0.1
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
