@@ -63,7 +63,7 @@ def goals(figures: Figures) -> Iterator[Goal]:
     if figures.stub:
         yield from _against_stub(figures.stub)
     if figures.idle:
-        kafka, whole = figures.idle[KAFKA], sum(figures.idle.values())
+        kafka, whole = figures.idle.get(KAFKA, 0.0), sum(figures.idle.values())
         yield Goal("processor of the idle stack, without Kafka", "%", whole - kafka, None, IDLE_PERCENT)
         yield Goal("Kafka's share beside it", "%", kafka, None, None)
     if figures.model:

@@ -144,7 +144,7 @@ def _share_outside(step: Step, arm: str) -> float:
 def _idle(figures: Mapping[str, float], plan: Plan) -> Table:
     lines = [[name, f"{share:.2f}"] for name, share in figures.items()]
     whole = sum(figures.values())
-    lines.append(["together without Kafka", f"{whole - figures[KAFKA]:.2f}"])
+    lines.append(["together without Kafka", f"{whole - figures.get(KAFKA, 0.0):.2f}"])
     lines.append(["together", f"{whole:.2f}"])
     note = f"Percent of one core over {plan.idle_s:g} s in which nobody asks anything."
     return Table("Processor of the idle stack", ("process", "%"), lines, note)

@@ -30,7 +30,7 @@ from penstock.devstack.root import find_root
 NODES = (1, 2, 3)
 OFFSETS = "__consumer_offsets"
 _OFFSETS_PARTITIONS = 8
-_READY_S = 120.0
+_READY_S = 300.0
 _LOOK_S = 0.2
 _PROPERTIES = """\
 process.roles=broker,controller

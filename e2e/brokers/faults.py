@@ -6,7 +6,7 @@ import asyncio
 from itertools import cycle
 
 from e2e.brokers.cluster import Cluster
-from e2e.faults.inject.injector import Fault, Injector, pause
+from e2e.faults.inject.injector import Fault, Injector
 
 LEADER, COORDINATOR = "leader killed", "coordinator killed"
 _TURNS = (
@@ -21,30 +21,28 @@ _TURNS = (
 )
 _PARTITIONS = 8
 """Of each of these topics."""
-_DOWN_S = 6.0
 _CALM_S = 4.0
+_DOWN_S = 6.0
 
 
 def node_deaths(cluster: Cluster) -> Fault:
     """kill -9 of the node that leads a partition, then of one that coordinates a group, and so on.
 
-    The next one dies when all copies are whole again: with two of three away nothing could be written.
+    Each turn comes once at least, however slow the machine. A node dies only when all copies are whole
+    again: with two of three away nothing could be written.
     """
 
     async def inject(injector: Injector, stop: asyncio.Event) -> None:
-        turns = cycle(_TURNS)
-        while await pause(stop, _CALM_S):
+        for number, (kind, what) in enumerate(cycle(_TURNS)):
+            if stop.is_set() and number >= len(_TURNS):
+                return
             state = await cluster.until_whole()
-            kind, what = next(turns)
-            if kind == COORDINATOR:
-                number = state.coordinator(what)
-            else:
-                number = state.leaders[what, injector.random.randrange(_PARTITIONS)]
-            node = cluster.nodes[number]
-            node.kill()
-            injector.note(kind, f"{what}: node {number}")
+            await asyncio.sleep(_CALM_S)
+            partition = injector.random.randrange(_PARTITIONS)
+            victim = state.coordinator(what) if kind == COORDINATOR else state.leaders[what, partition]
+            cluster.nodes[victim].kill()
+            injector.note(kind, f"{what}: node {victim}")
             await asyncio.sleep(_DOWN_S)
-            node.start()
-        await cluster.until_whole()
+            cluster.nodes[victim].start()
 
     return inject

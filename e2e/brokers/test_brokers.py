@@ -28,7 +28,7 @@ from penstock.messages.topics import TOPICS
 from penstock.streaming.admin import committed
 from penstock.streaming.connection import KafkaConnection
 
-SECONDS = 60
+SECONDS = 120
 SEED = 11
 _CAUGHT_UP_S = 30.0
 # The adapter that there is, until there are two.
@@ -46,8 +46,8 @@ def test_every_client_gets_its_one_answer_whichever_node_dies(client: str, tmp_p
     assert _ends_but_one(log) == []
     assert behind == {}
     kinds = Counter(made.fault for made in result.injected)
-    assert kinds[LEADER] >= 2, kinds
-    assert kinds[COORDINATOR] >= 2, kinds
+    assert kinds[LEADER] >= 4, kinds
+    assert kinds[COORDINATOR] >= 4, kinds
     assert result.states["completed"] > 100, result.states
 
 
