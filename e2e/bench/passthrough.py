@@ -11,18 +11,19 @@ import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import httpx2
+import aiohttp
 import uvicorn
 
 Message = MutableMapping[str, Any]
+_KEPT = (b"content-type", b"accept")
 
 
 class PassThrough:
     """The ASGI app."""
 
     def __init__(self, url: str) -> None:
-        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None)
-        self._client = httpx2.AsyncClient(base_url=url, limits=limits, timeout=120, trust_env=False)
+        self._url = url
+        self._session: aiohttp.ClientSession | None = None
 
     async def __call__(
         self,
@@ -35,13 +36,14 @@ class PassThrough:
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
-        kept = [(name, value) for name, value in scope["headers"] if name in (b"content-type", b"accept")]
-        async with self._client.stream(
-            scope["method"], scope["path"], content=body, headers=kept
-        ) as upstream:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        kept = {name.decode(): value.decode() for name, value in scope["headers"] if name in _KEPT}
+        url = self._url + scope["path"]
+        async with self._session.request(scope["method"], url, data=body, headers=kept) as upstream:
             headers = [(b"content-type", upstream.headers["content-type"].encode())]
-            await send({"type": "http.response.start", "status": upstream.status_code, "headers": headers})
-            async for part in upstream.aiter_raw():
+            await send({"type": "http.response.start", "status": upstream.status, "headers": headers})
+            async for part in upstream.content.iter_any():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
