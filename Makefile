@@ -16,7 +16,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -40,7 +40,7 @@ test-parts:
 	@$(BIN)/pytest --numprocesses 3 --ignore infra/helm libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations --ignore e2e/compose
+	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations --ignore e2e/compose --ignore e2e/brokers
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -55,7 +55,7 @@ check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Dashboards"
 	@$(BIN)/python -m infra.grafana.render --check
 
-bench: ## Measure latency, throughput, CPU and memory; writes docs/benchmarks.md
+bench: ## Measure what Penstock costs, beside its goals and a plain proxy; writes docs/benchmarks.md (QUICK=1: a minute and a half)
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
 
@@ -122,6 +122,10 @@ compose-down: ## Remove it: containers, networks, volumes (KEEP=1: not the volum
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+test-brokers: ## Kill one of three Kafka nodes after the other under load, with each client, ten minutes
+	@$(MAKE) --no-print-directory prepared
+	@$(BIN)/pytest e2e/brokers
 
 eval: setup ## Measure how well documents are found, over Python's documentation; writes docs/retrieval.md (PAGES=N: a sample; PART=quality, speed or large)
 	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES)) $(if $(PART),--part $(PART))

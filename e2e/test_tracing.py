@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from e2e.bench.stacks import running_stub
+from e2e.bench.stacks import serving
 from e2e.stack import PENSTOCK, Stack
 from e2e.stub.scripted import Script, mark
 from e2e.tracetree import Trace, published_names, trace_of
@@ -223,7 +223,7 @@ class OneMoreGeneration:
 
 @pytest.fixture
 def other(stack: Stack) -> Iterator[OneMoreGeneration]:
-    with running_stub() as stub, OneMoreGeneration(stack, stub.url) as generation:
+    with serving("e2e.stub") as stub, OneMoreGeneration(stack, stub.url) as generation:
         yield generation
 
 

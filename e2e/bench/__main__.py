@@ -1,135 +1,123 @@
-"""``python -m e2e.bench [--quick] [--output FILE]``: the benchmark (`make bench`).
+"""``python -m e2e.bench [--quick] [--part PART] [--json FILE]``: the benchmark (`make bench`).
 
-Starts the stub and three stacks, one after the other, in a temporary folder; stops all of it at the end.
+Starts all it needs in a temporary folder and stops it at the end.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import signal
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
 import uvloop
 from rich.console import Console
 from rich.text import Text
 
-from e2e.bench import against_stub, real_model, report, tracing
+from e2e.bench import against_stub, hops, real_model, report, tracing
 from e2e.bench.errors import BenchError
+from e2e.bench.goals import Figures
 from e2e.bench.machine import describe
 from e2e.bench.plan import FULL, QUICK, Plan
-from e2e.bench.saturation import Saturation
-from e2e.bench.stacks import Interrupted, Stack, running_stub, with_stack
-from e2e.bench.tables import Table
+from e2e.bench.stacks import ingest_sample, running_stack
+from e2e.faults.stand import Setup
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
 
-COMMAND = "make bench"
-PARTS = ("stub", "model", "tracing")
+PARTS = ("stub", "idle", "hops", "model", "tracing")
+_SLOTS = 256
 
 
 def main() -> None:
-    """Run, show the tables, and write them into docs/benchmarks.md unless the run was a quick one."""
-    parser = argparse.ArgumentParser(prog="python -m e2e.bench", description="Penstock's benchmark.")
-    quick = os.environ.get("QUICK", "0") not in ("", "0")
-    parser.add_argument("--quick", action="store_true", default=quick, help="or QUICK=1: a minute and a half")
-    parser.add_argument("--output", type=Path, help="another file with the two marks to write the tables to")
-    parser.add_argument("--part", choices=PARTS, help="only this part; writes no file")
-    parser.add_argument(
-        "--passages", action="store_true", help="give the real model passages to read: much slower"
-    )
-    given = parser.parse_args()
+    """Measure, show the tables, and write them into docs/benchmarks.md after a whole run."""
+    given = _arguments()
+    parts = tuple(given.part or (PARTS[:-1] if given.quick else PARTS))
+    plan, console = QUICK if given.quick else FULL, make_console()
     try:
-        _bench(make_console(), QUICK if given.quick else FULL, given)
-    except (Interrupted, KeyboardInterrupt):
+        before = msgspec.json.decode(given.before.read_bytes(), type=Figures) if given.before else None
+        _exit_on_sigterm()
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+            figures = uvloop.run(_measure(console, Path(folder), plan, parts, passages=given.passages))
+        _tell(console, figures, plan, before, given)
+        if parts == PARTS and not given.quick:
+            _write(console, figures, plan, before)
+    except KeyboardInterrupt:
         _complain("interrupted; nothing was written")
         sys.exit(130)
-    except (BenchError, DevstackError) as error:
+    except (BenchError, DevstackError, OSError, msgspec.DecodeError) as error:
         _complain(str(error))
         sys.exit(1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m e2e.bench", description="Penstock's benchmark.")
+    quick = os.environ.get("QUICK", "0") not in ("", "0")
+    parser.add_argument(
+        "--quick", action="store_true", default=quick, help="or QUICK=1: to see that it works"
+    )
+    parser.add_argument("--part", choices=PARTS, action="append", help="only this part; writes no docs")
+    parser.add_argument("--json", type=Path, help="a file for the raw figures")
+    parser.add_argument("--before", type=Path, help="such a file of an earlier commit, to show beside")
+    parser.add_argument(
+        "--passages", action="store_true", help="give the real model passages to read: slower"
+    )
+    return parser.parse_args()
 
 
 def _complain(reason: str) -> None:
     Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"bench: {reason}"))
 
 
-def _bench(console: Console, plan: Plan, given: argparse.Namespace) -> None:
-    tables: list[Table] = []
-    _exit_on_sigterm()
-    with (
-        tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder,
-        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
-    ):
-        if given.part in (None, "stub"):
-            tables += runner.run(_stub_part(console, Path(folder) / "stub", plan))
-        if given.part in (None, "tracing"):
-            tables += runner.run(_tracing_part(console, Path(folder) / "tracing", plan))
-        if given.part in (None, "model"):
-            tables += runner.run(_model_part(console, Path(folder) / "model", plan, passages=given.passages))
-    machine = describe()
-    console.print(f"\n{machine}", markup=False)
-    for table in tables:
-        console.print()
-        console.print(table.rich())
-    if given.part is None and (given.output or not given.quick):
-        output = given.output or find_root() / "docs" / "benchmarks.md"
-        report.rewrite(output, machine, COMMAND, tables)
-        console.print(f"\nWritten to {output}", markup=False)
-
-
 def _exit_on_sigterm() -> None:
-    """So that `finally` runs and the temporary folder goes; a supervisor's end undoes it."""
+    """So that `finally` runs and the temporary folder goes."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-async def _stub_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
-    results: list[against_stub.StubResults] = []
-    console.print("==> Against the stub")
-    with running_stub() as stub:
-
-        async def work(stack: Stack) -> None:
-            await stack.ingest_sample()
-            results.append(await against_stub.measure(stack, stub, plan))
-
-        await with_stack(console, folder, stub.url, work)
-    return report.stub_tables(results[0], plan)
-
-
-async def _tracing_part(console: Console, folder: Path, plan: Plan) -> list[Table]:
-    results: list[Saturation] = []
-    console.print("==> With and without traces")
-    with running_stub() as stub:
-
-        async def work(stack: Stack) -> None:
-            await stack.ingest_sample()
-            results.append(await tracing.against_stub(stack, stub, plan))
-
-        await with_stack(console, folder / "stub", stub.url, work)
-
-    async def with_model(stack: Stack) -> None:
-        results.append(await tracing.with_model(stack, plan))
-
-    await with_stack(console, folder / "model", None, with_model)
-    _exit_on_sigterm()
-    return report.tracing_tables((results[0], results[1]), plan)
+async def _measure(
+    console: Console, folder: Path, plan: Plan, parts: Collection[str], *, passages: bool
+) -> Figures:
+    stub = idle = chains = model = traced = None
+    if {"stub", "idle"} & set(parts):
+        console.print("==> A stack against the stub")
+        async with running_stack(console, folder / "stub", Setup(slots=_SLOTS)) as stack:
+            await ingest_sample(console, stack)
+            if "idle" in parts:
+                console.print("    idle")
+                idle = await against_stub.idle(stack, plan)
+            if "stub" in parts:
+                stub = await against_stub.measure(console, stack, plan)
+    if "hops" in parts:
+        console.print("==> Hops over Kafka")
+        chains = await hops.measure(console, folder / "hops", plan)
+    if "model" in parts:
+        console.print("==> With the real model")
+        model = await real_model.measure(console, folder / "model", plan, passages=passages)
+    if "tracing" in parts:
+        console.print("==> With and without traces")
+        traced = await tracing.measure(console, folder / "tracing", plan)
+    return Figures(machine=describe(), stub=stub, idle=idle, hops=chains, model=model, tracing=traced)
 
 
-async def _model_part(console: Console, folder: Path, plan: Plan, *, passages: bool) -> list[Table]:
-    results: list[real_model.ModelResults] = []
-    console.print("==> With the real model")
+def _tell(
+    console: Console, figures: Figures, plan: Plan, before: Figures | None, given: argparse.Namespace
+) -> None:
+    console.print(f"\n{figures.machine}", markup=False)
+    for table in report.tables(figures, plan, before):
+        console.print()
+        console.print(table.rich())
+    if given.json:
+        given.json.write_bytes(msgspec.json.format(msgspec.json.encode(figures)))
 
-    async def work(stack: Stack) -> None:
-        results.append(await real_model.measure(stack, plan, passages=passages))
 
-    await with_stack(console, folder, None, work)
-    _exit_on_sigterm()
-    console.print("    the engine alone")
-    alone = await real_model.engine_alone(results[0].prompts, plan)
-    return report.model_tables(results[0], alone, plan)
+def _write(console: Console, figures: Figures, plan: Plan, before: Figures | None) -> None:
+    docs = find_root() / "docs" / "benchmarks.md"
+    report.rewrite(docs, figures.machine, list(report.tables(figures, plan, before)))
+    console.print(f"\nWritten to {docs}", markup=False)
 
 
 if __name__ == "__main__":

@@ -1,77 +1,71 @@
-"""Part one: what Penstock adds to a model server whose every delay is known."""
+"""What Penstock adds to a model server whose every delay is known, beside what a plain proxy adds."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import count
 
-import httpx2
+import msgspec
+from rich.console import Console
 
-from e2e.bench.figures import Latency, Reply, interleaved
-from e2e.bench.load import closed_loop, wave
-from e2e.bench.plan import Plan, Step
-from e2e.bench.processes import STUB, Memory, Processes
+from e2e.bench.client import Client
+from e2e.bench.figures import Rounds
+from e2e.bench.load import wave
+from e2e.bench.plan import FIRST_MS, INTER_MS, Plan
+from e2e.bench.processes import MIB, PASS_THROUGH, STUB, Processes
 from e2e.bench.questions import DIFFERENT, capture_prompts, messages
-from e2e.bench.saturation import Saturation, saturate
-from e2e.bench.stacks import Stack, StubProcess
-from e2e.bench.targets import Direct, Target, Through, new_client
+from e2e.bench.stacks import Stack, serving
+from e2e.bench.targets import Direct, Target, Through
+from e2e.bench.turns import Turns
 
-_SLOTS = 256
+DIRECT, PENSTOCK = "direct", "penstock"
+"""Names of the arms; the third is the pass-through proxy."""
 
 
-@dataclass(frozen=True)
-class Latencies:
-    """Both arms at one number of streams."""
+class Step(msgspec.Struct, frozen=True):
+    """All arms at one number of streams."""
 
     streams: int
-    direct: Latency
-    through: Latency
+    arms: dict[str, Rounds]
 
 
-@dataclass(frozen=True)
-class StubResults:
-    """Everything of this part; `memory` is after the load."""
+class StubFigures(msgspec.Struct, frozen=True):
+    """Everything of this part; the memory of each process is that after the load."""
 
-    latencies: tuple[Latencies, ...]
-    saturation: Saturation
-    memory: Mapping[str, Memory]
+    steps: list[Step]
+    memory_mib: dict[str, float]
 
 
-async def measure(stack: Stack, stub: StubProcess, plan: Plan) -> StubResults:
+async def measure(console: Console, stack: Stack, plan: Plan) -> StubFigures:
     """Run this part against a stack whose model server is the stub, with documents in its index."""
-    processes = Processes({**stack.pids, STUB: stub.pid})
-    async with new_client() as client:
-        through = Through(client, stack.gateway, stack.key, stack.model, messages, words_are_tokens=True)
-        await tell(client, stub, first_ms=1, inter_ms=1, tokens=10_000, slots=_SLOTS)
+    stub, gateway = Client(stack.inference), Client(stack.gateway)
+    with serving("e2e.bench.passthrough", stack.inference) as proxy:
+        passing = Client(proxy.url)
+        processes = Processes({**stack.pids, STUB: stack.stand.stub.pid, PASS_THROUGH: proxy.pid})
+        through = Through(gateway, stack.key, stack.model, messages, words_are_tokens=True)
+        await stack.stand.stub.behave(first_ms=1, inter_ms=1, slots=256)
         prompts = await capture_prompts(stack.kafka, through, DIFFERENT, passages=True)
-        arms = (Direct(client, stub.url, prompts), through)
-        for arm in arms:
+        arms: Mapping[str, Target] = {
+            DIRECT: Direct(stub, prompts),
+            PASS_THROUGH: Direct(passing, prompts),
+            PENSTOCK: through,
+        }
+        for arm in arms.values():
             await wave(arm, 16, 16, DIFFERENT)
-        await tell(client, stub, first_ms=plan.first_ms, inter_ms=plan.inter_ms)
-        latencies = []
-        for step in plan.latency:
-            stack.say(f"latency at {step.streams} streams")
-            latencies.append(await _latency(arms, step, plan))
-        await tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
-        stack.say(f"saturation with {plan.flood.streams} streams")
-        saturation = await saturate(arms, plan.flood, plan.flood_rounds, processes)
-    return StubResults(tuple(latencies), saturation, processes.memory())
+        await stack.stand.stub.behave(first_ms=FIRST_MS, inter_ms=INTER_MS)
+        turns, steps = Turns(processes), []
+        for load in plan.stub:
+            console.print(f"    {load.streams} streams")
+            steps.append(Step(load.streams, await turns.take(arms, load, plan.stub_rounds)))
+        memory = {name: one.size / MIB for name, one in processes.memory().items()}
+    return StubFigures(steps, memory)
 
 
-async def tell(client: httpx2.AsyncClient, stub: StubProcess, **behaviour: float) -> None:
-    """Change how the stub behaves."""
-    (await client.put(f"{stub.url}/stub/behaviour", json=behaviour)).raise_for_status()
-
-
-async def _latency(arms: tuple[Target, Target], step: Step, plan: Plan) -> Latencies:
-    spread_s = (plan.first_ms + plan.inter_ms * step.tokens) / 1000
-    replies: tuple[list[Reply], list[Reply]] = ([], [])
-    numbers = count(0, step.streams * step.each)
-    for order in interleaved(step.rounds):
-        for arm in order:
-            first = next(numbers)
-            replies[arm].extend(
-                await closed_loop(arms[arm], step.streams, step.each, step.tokens, spread_s, first)
-            )
-    return Latencies(step.streams, Latency.of(replies[0]), Latency.of(replies[1]))
+async def idle(stack: Stack, plan: Plan) -> dict[str, float]:
+    """Percent of one core that each process of a stack takes of which nobody asks anything."""
+    processes = Processes(stack.pids)
+    await asyncio.sleep(plan.quiet_s)
+    before = processes.cpu_ms()
+    await asyncio.sleep(plan.idle_s)
+    after = processes.cpu_ms()
+    return {name: (after[name] - before[name]) / plan.idle_s / 10 for name in stack.pids}

@@ -12,7 +12,6 @@ from itertools import count
 
 import msgspec
 
-from e2e.bench.load import answer_length
 from e2e.bench.real_model import EngineRate, EngineRun
 from penstock.inference.adapters.openvino_text import TextModel
 from penstock.inference.adapters.pipeline import Handle
@@ -25,9 +24,9 @@ def main() -> None:
     """Load the model, run, print; the process then ends in the middle of whatever it generates."""
     run = msgspec.json.decode(sys.stdin.buffer.read(), type=EngineRun)
     batch = _Batch(make_parts(Settings()).load_text(), run)
-    batch.advance(run.plan.ramp_s)
+    batch.advance(run.load.ramp_s)
     started = time.perf_counter()
-    tokens = batch.advance(run.plan.window_s)
+    tokens = batch.advance(run.load.window_s)
     rate = EngineRate(tokens, time.perf_counter() - started)
     sys.stdout.write(msgspec.json.encode(rate).decode() + "\n")
     sys.stdout.flush()
@@ -42,10 +41,10 @@ class _Batch:
         self._model = model
         self._run = run
         self._numbers = count()
-        self._open = [self._next() for _ in range(run.plan.streams)]
+        self._open = [self._next() for _ in range(run.load.streams)]
 
     def advance(self, seconds: float) -> int:
-        """Step for so long, and until as many sequences have ended as there are streams, as `flood` does.
+        """Step for so long, and until as many sequences have ended as there are streams, as `hold` does.
 
         Return how many tokens were written.
         """
@@ -64,7 +63,7 @@ class _Batch:
     def _next(self) -> Handle:
         nth = next(self._numbers)
         prompt = self._model.tokenizer.encode(self._run.prompts[nth % len(self._run.prompts)])
-        return self._model.pipeline.add(prompt, answer_length(nth, self._run.plan.tokens), Sampling())
+        return self._model.pipeline.add(prompt, self._run.load.length(nth), Sampling())
 
 
 if __name__ == "__main__":

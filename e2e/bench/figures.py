@@ -1,15 +1,18 @@
-"""From the replies of a load to the figures of a table. Times in seconds; pure."""
+"""From the replies of a load to the figures of a table. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
+from typing import Self
+
+import msgspec
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One streamed answer as its client saw it.
+    """One streamed answer as its client saw it. Times in seconds.
 
     `reads` are the moments at which text arrived, each with how much came at once: in tokens where they can
     be told from the text, else in characters. `tokens` is the whole length, as the server states it.
@@ -35,60 +38,77 @@ class Reply:
         """Seconds from text to text."""
         return [later - earlier for (earlier, _), (later, _) in zip(self.reads, self.reads[1:], strict=False)]
 
+
+@dataclass(frozen=True)
+class Window:
+    """What came between two moments of a load, and what was spent meanwhile (milliseconds by process)."""
+
+    begin: float
+    end: float
+    replies: tuple[Reply, ...]
+    """All of the load; those count whose first text arrived between the two moments."""
+    spent_ms: Mapping[str, float]
+
     @property
-    def per_token(self) -> float | None:
-        """Seconds a token after the first text, however the tokens were grouped; None for a single read."""
-        after = sum(tokens for _, tokens in self.reads[1:])
-        return (self.reads[-1][0] - self.reads[0][0]) / after if after else None
+    def tokens(self) -> float:
+        """How many arrived."""
+        return sum(reply.tokens_between(self.begin, self.end) for reply in self.replies)
+
+    def begun(self) -> list[Reply]:
+        """The answers whose first text arrived; at least one."""
+        return [reply for reply in self.replies if self.begin <= reply.reads[0][0] < self.end]
 
 
-@dataclass(frozen=True)
-class Spread:
-    """What is usual, and what one in twenty exceeds."""
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """One arm's window as it is kept: the unit is in the name."""
 
-    median: float
-    p95: float
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        """The spread of at least one value."""
-        return cls(median(values), percentile(values, 0.95))
-
-
-@dataclass(frozen=True)
-class Latency:
-    """Latency of one arm at one number of streams."""
-
-    first: Spread
-    gap: Spread
-    per_token: float
-    tokens_per_read: float
     answers: int
+    """Of which the first text arrived in the window."""
+    seconds: float
+    tokens: float
+    first_ms: float
+    """Median from a request to its first text."""
+    first_p95_ms: float
+    gap_ms: float
+    """Median from text to text."""
+    gap_p95_ms: float
+    spent_ms: dict[str, float]
+    """Processor time by process."""
 
     @classmethod
-    def of(cls, replies: Sequence[Reply]) -> Latency:
-        """The figures of some answers, at least one of which came in more than one read."""
-        per_token = [rate for reply in replies if (rate := reply.per_token) is not None]
-        reads = [tokens for reply in replies for _, tokens in reply.reads]
+    def of(cls, window: Window) -> Self:
+        """The figures of a window."""
+        begun = window.begun()
+        firsts = [1000 * reply.first for reply in begun]
+        gaps = [1000 * gap for reply in begun for gap in reply.gaps] or [0.0]
         return cls(
-            first=Spread.of([reply.first for reply in replies]),
-            gap=Spread.of([gap for reply in replies for gap in reply.gaps]),
-            per_token=median(per_token),
-            tokens_per_read=sum(reads) / len(reads),
-            answers=len(replies),
+            answers=len(begun),
+            seconds=window.end - window.begin,
+            tokens=window.tokens,
+            first_ms=median(firsts),
+            first_p95_ms=percentile(firsts, 0.95),
+            gap_ms=median(gaps),
+            gap_p95_ms=percentile(gaps, 0.95),
+            spent_ms=dict(window.spent_ms),
         )
 
-
-@dataclass(frozen=True)
-class Rates:
-    """Tokens a second of one arm: one value a round."""
-
-    rounds: tuple[float, ...]
-
     @property
-    def median(self) -> float:
-        """The round in the middle."""
-        return median(self.rounds)
+    def rate(self) -> float:
+        """Tokens a second."""
+        return self.tokens / self.seconds
+
+    def per_thousand(self, name: str) -> float:
+        """Milliseconds of one process for 1,000 tokens."""
+        return 1000 * self.spent_ms[name] / self.tokens
+
+
+Rounds = list[Round]
+"""One arm's rounds, at least one."""
+
+
+def middle(rounds: Rounds, figure: Callable[[Round], float]) -> float:
+    """The median of a figure over the rounds."""
+    return median(figure(one) for one in rounds)
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -98,25 +118,3 @@ def percentile(values: Sequence[float], share: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def interleaved(rounds: int) -> list[tuple[int, int]]:
-    """The order of two arms, 0 and 1, round by round: each goes first as often as it can.
-
-    What drifts during a run (clocks, caches, neighbours) then falls on both alike.
-    """
-    return [(0, 1) if number % 2 == 0 else (1, 0) for number in range(rounds)]
-
-
-def per_thousand(spent_ms: dict[str, float], tokens: float) -> dict[str, float]:
-    """Milliseconds for 1,000 tokens, by the names of `spent_ms`."""
-    return {name: 1000 * ms / tokens for name, ms in spent_ms.items()}
-
-
-def total(parts: Iterable[dict[str, float]]) -> dict[str, float]:
-    """The sum by name."""
-    summed: dict[str, float] = {}
-    for part in parts:
-        for name, value in part.items():
-            summed[name] = summed.get(name, 0.0) + value
-    return summed

@@ -4,73 +4,64 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from e2e.bench.load import Flood
+from e2e.bench.load import Load
 
-
-@dataclass(frozen=True)
-class Step:
-    """One number of streams: so many rounds of both arms, in each of which every client asks `each` times."""
-
-    streams: int
-    rounds: int
-    each: int
-    tokens: int
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """How often both arms are flooded: once at least, and no round begins after `budget_s` seconds."""
-
-    most: int
-    budget_s: float
+FIRST_MS, INTER_MS, TOKENS = 20, 5, 64
+"""What the stub does meanwhile: time to its first token, from token to token, and how many there are."""
+STREAMS = (1, 8, 32, 64)
+_ANSWER_S = (FIRST_MS + INTER_MS * TOKENS) / 1000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Times in the names' units."""
+    """Loads, and how often the arms take turns under each."""
 
-    first_ms: float
-    """The stub's first-token delay while latency is measured."""
-    inter_ms: float
-    """The stub's delay from token to token meanwhile: longer than Penstock gathers text at one stream."""
-    latency: tuple[Step, ...]
-    flood_inter_ms: float
-    """So short that neither arm can follow."""
-    flood: Flood
-    flood_rounds: Rounds
-    model: Flood
-    model_rounds: Rounds
-    traced: Flood
-    traced_rounds: Rounds
-    traced_model: Flood
-    traced_model_rounds: Rounds
+    stub: tuple[Load, ...]
+    stub_rounds: int
+    quiet_s: float
+    """After which a stack counts as idle."""
+    idle_s: float
+    hop_records: int
+    hop_rounds: int
+    model: Load
+    model_rounds: int
+    traced: Load
+    traced_model: Load
+    traced_rounds: int
+    traced_budget_s: float
+
+
+def _stub_loads(ramp_s: float, window_s: float) -> tuple[Load, ...]:
+    return tuple(
+        Load(streams, TOKENS, ramp_s, window_s, even=True, begin_over_s=_ANSWER_S) for streams in STREAMS
+    )
 
 
 FULL = Plan(
-    first_ms=40,
-    inter_ms=25,
-    latency=(Step(1, 6, 8, 16), Step(16, 2, 2, 128), Step(64, 2, 2, 128)),
-    flood_inter_ms=1,
-    flood=Flood(streams=64, tokens=256, ramp_s=2.0, window_s=6.0),
-    flood_rounds=Rounds(3, 40),
-    model=Flood(streams=32, tokens=64, ramp_s=5.0, window_s=12.0),
-    model_rounds=Rounds(3, 80),
-    traced=Flood(streams=64, tokens=256, ramp_s=4.0, window_s=6.0),
-    traced_rounds=Rounds(10, 240),
-    traced_model=Flood(streams=32, tokens=256, ramp_s=8.0, window_s=15.0),
-    traced_model_rounds=Rounds(8, 600),
+    stub=_stub_loads(2.0, 6.0),
+    stub_rounds=3,
+    quiet_s=15.0,
+    idle_s=40.0,
+    hop_records=600,
+    hop_rounds=3,
+    model=Load(32, 64, 5.0, 12.0),
+    model_rounds=3,
+    traced=Load(64, 256, 4.0, 6.0),
+    traced_model=Load(32, 256, 8.0, 15.0),
+    traced_rounds=7,
+    traced_budget_s=400,
 )
 QUICK = Plan(
-    first_ms=40,
-    inter_ms=25,
-    latency=(Step(1, 2, 6, 16), Step(16, 2, 1, 64), Step(64, 2, 1, 64)),
-    flood_inter_ms=1,
-    flood=Flood(streams=64, tokens=256, ramp_s=1.5, window_s=3.0),
-    flood_rounds=Rounds(1, 0),
-    model=Flood(streams=32, tokens=32, ramp_s=2.0, window_s=5.0),
-    model_rounds=Rounds(1, 0),
-    traced=Flood(streams=64, tokens=256, ramp_s=4.0, window_s=3.0),
-    traced_rounds=Rounds(2, 40),
-    traced_model=Flood(streams=32, tokens=64, ramp_s=4.0, window_s=5.0),
-    traced_model_rounds=Rounds(1, 0),
+    stub=_stub_loads(1.0, 2.0),
+    stub_rounds=1,
+    quiet_s=4.0,
+    idle_s=10.0,
+    hop_records=150,
+    hop_rounds=1,
+    model=Load(32, 32, 2.0, 4.0),
+    model_rounds=1,
+    traced=Load(64, 256, 4.0, 3.0),
+    traced_model=Load(32, 64, 4.0, 5.0),
+    traced_rounds=1,
+    traced_budget_s=0,
 )

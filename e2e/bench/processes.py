@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import psutil
@@ -12,6 +12,9 @@ from e2e.bench.errors import BenchError
 
 CLIENT = "load client"
 STUB = "stub"
+PASS_THROUGH = "pass-through"  # noqa: S105  # a name
+OUTSIDE = (CLIENT, STUB, PASS_THROUGH)
+"""What is no part of Penstock."""
 _JVM = "kafka"
 MIB = 1 << 20
 
@@ -29,33 +32,48 @@ class Memory:
 
 
 class Processes:
-    """The processes to watch, by name; the benchmark itself is the load client."""
+    """The processes to watch, by name, each with its children of now; this one is the load client.
+
+    A child that is watched under a name of its own (as all are of the supervisor) counts there.
+    """
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
-        self._processes[CLIENT] = psutil.Process(os.getpid())
+        watched = set(pids.values())
+        self._families = {name: list(_family(psutil.Process(pid), watched)) for name, pid in pids.items()}
+        self._families[CLIENT] = [psutil.Process(os.getpid())]
 
     def cpu_ms(self) -> dict[str, float]:
-        """Processor time of each process since its start, user and system, in milliseconds."""
+        """Processor time of each since its start, user and system, in milliseconds."""
         try:
-            times = {name: process.cpu_times() for name, process in self._processes.items()}
+            return {name: sum(map(_cpu_ms, family)) for name, family in self._families.items()}
         except psutil.NoSuchProcess as gone:
             raise BenchError(f"A process ended during the run: {gone}") from gone
-        return {name: 1000 * (time.user + time.system) for name, time in times.items()}
 
     def memory(self) -> dict[str, Memory]:
-        """Memory of each process now, but for the load client."""
+        """Memory of each now, but for what is no part of Penstock."""
         try:
             return {
-                name: _memory(name, process) for name, process in self._processes.items() if name != CLIENT
+                name: _memory(name, family) for name, family in self._families.items() if name not in OUTSIDE
             }
         except psutil.Error as error:
             raise BenchError(f"The memory of a process cannot be read: {error}") from error
 
 
-def _memory(name: str, process: psutil.Process) -> Memory:
+def _family(process: psutil.Process, watched: set[int]) -> Iterator[psutil.Process]:
+    yield process
+    for child in process.children():
+        if child.pid not in watched:
+            yield from _family(child, watched)
+
+
+def _cpu_ms(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return 1000 * (times.user + times.system)
+
+
+def _memory(name: str, family: list[psutil.Process]) -> Memory:
     if name == _JVM:
-        return Memory(process.memory_info().rss, "rss")
-    full = process.memory_full_info()
-    pss = getattr(full, "pss", 0)
-    return Memory(pss, "pss") if pss else Memory(full.uss, "uss")
+        return Memory(sum(process.memory_info().rss for process in family), "rss")
+    full = [process.memory_full_info() for process in family]
+    pss = sum(getattr(one, "pss", 0) for one in full)
+    return Memory(pss, "pss") if pss else Memory(sum(one.uss for one in full), "uss")

@@ -1,24 +1,28 @@
-"""Part two: the default model, driven directly and through Penstock."""
+"""The default model: the bare engine, the inference service asked directly, and through Penstock."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
+from rich.console import Console
 
+from e2e.bench.against_stub import DIRECT, PENSTOCK
+from e2e.bench.client import Client
 from e2e.bench.errors import BenchError
-from e2e.bench.load import Flood, wave
+from e2e.bench.figures import Round
+from e2e.bench.load import Load, wave
 from e2e.bench.plan import Plan
-from e2e.bench.processes import Memory, Processes
+from e2e.bench.processes import MIB, Processes
 from e2e.bench.questions import capture_prompts, messages
-from e2e.bench.saturation import Saturation, saturate
-from e2e.bench.stacks import Stack
-from e2e.bench.targets import Direct, Through, new_client
+from e2e.bench.stacks import ingest_sample, running_stack
+from e2e.bench.targets import Direct, Target, Through
+from e2e.bench.turns import Turns
+from e2e.faults.stand import Setup
 from penstock.devstack.death import die_with_parent
 from penstock.devstack.root import find_root
 
@@ -27,7 +31,7 @@ class EngineRun(msgspec.Struct, frozen=True):
     """What `e2e.bench.engine_alone` is given, as JSON on standard input."""
 
     prompts: list[str]
-    plan: Flood
+    load: Load
 
 
 class EngineRate(msgspec.Struct, frozen=True):
@@ -37,49 +41,56 @@ class EngineRate(msgspec.Struct, frozen=True):
     seconds: float
 
 
-@dataclass(frozen=True)
-class ModelResults:
-    """Everything of this part; `memory` is of the whole stack after the load."""
+class ModelRound(msgspec.Struct, frozen=True):
+    """One stack, asked both ways, and after it the bare engine."""
+
+    direct: Round
+    penstock: Round
+    engine: float
+    """Tokens a second of the bare engine."""
+
+
+class ModelFigures(msgspec.Struct, frozen=True):
+    """Everything of this part; the memory of each process is that after the load of the last round."""
 
     model: str
     passages: bool
     prompt_characters: int
-    saturation: Saturation
-    memory: Mapping[str, Memory]
-    prompts: list[str]
+    rounds: list[ModelRound]
+    memory_mib: dict[str, float]
 
 
-async def measure(stack: Stack, plan: Plan, *, passages: bool) -> ModelResults:
-    """Run this part against a stack with the local inference service and an empty index.
+async def measure(console: Console, folder: Path, plan: Plan, *, passages: bool) -> ModelFigures:
+    """Run this part. With `passages` the sample is ingested; most time then goes into reading prompts.
 
-    With `passages` the sample documents are ingested first; most of the time then goes into reading prompts.
+    Engine and stack take turns as whole processes, so that neither waits in the other's way.
     """
-    if stack.inference is None:
-        raise BenchError("The stack has no inference service of its own")
-    if passages:
-        await stack.ingest_sample()
-    streams = plan.model.streams
-    processes = Processes(stack.pids)
-    async with new_client() as client:
-        asked = partial(messages, different=streams)
-        through = Through(client, stack.gateway, stack.key, stack.model, asked, words_are_tokens=False)
-        prompts = await capture_prompts(stack.kafka, through, streams, passages=passages)
-        direct = Direct(client, stack.inference, prompts)
-        stack.say(f"{streams} requests at once")
-        await wave(direct, streams, 8, streams)
-        saturation = await saturate((direct, through), plan.model, plan.model_rounds, processes)
-    examples = [prompts(nth) for nth in range(8 * streams)]
-    return ModelResults(
-        model=stack.model,
-        passages=passages,
-        prompt_characters=sum(map(len, examples)) // len(examples),
-        saturation=saturation,
-        memory=processes.memory(),
-        prompts=examples,
-    )
+    rounds: list[ModelRound] = []
+    for number in range(plan.model_rounds):
+        console.print(f"    round {number + 1}: a stack")
+        async with running_stack(console, folder / str(number), Setup(real_model=True)) as stack:
+            if passages:
+                await ingest_sample(console, stack)
+            streams, processes = plan.model.streams, Processes(stack.pids)
+            asked = partial(messages, different=streams)
+            through = Through(Client(stack.gateway), stack.key, stack.model, asked, words_are_tokens=False)
+            prompts = await capture_prompts(stack.kafka, through, streams, passages=passages)
+            direct = Direct(Client(stack.inference), prompts)
+            await wave(direct, streams, 8, streams)
+            arms: dict[str, Target] = {DIRECT: direct, PENSTOCK: through}
+            if number % 2:
+                arms = dict(reversed(arms.items()))
+            taken = await Turns(processes).take(arms, plan.model, 1)
+            memory = {name: one.size / MIB for name, one in processes.memory().items()}
+            examples = [prompts(nth) for nth in range(8 * streams)]
+        console.print(f"    round {number + 1}: the engine alone")
+        engine = await _engine_alone(examples, plan)
+        rounds.append(ModelRound(taken[DIRECT][0], taken[PENSTOCK][0], engine))
+    characters = sum(map(len, examples)) // len(examples)
+    return ModelFigures(stack.model, passages, characters, rounds, memory)
 
 
-async def engine_alone(prompts: list[str], plan: Plan) -> float:
+async def _engine_alone(prompts: list[str], plan: Plan) -> float:
     """Tokens a second of the same engine under the same load, without a server, in a fresh process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

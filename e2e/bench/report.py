@@ -1,189 +1,236 @@
-"""Results become tables, and the tables a part of docs/benchmarks.md."""
+"""Figures become tables, and the tables a part of docs/benchmarks.md."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from e2e.bench.against_stub import StubResults
+from e2e.bench.against_stub import DIRECT, PENSTOCK, Step, StubFigures
 from e2e.bench.errors import BenchError
-from e2e.bench.figures import Rates, Spread
-from e2e.bench.load import Flood
-from e2e.bench.plan import Plan
-from e2e.bench.processes import MIB, STUB, Memory
-from e2e.bench.real_model import ModelResults
-from e2e.bench.saturation import Saturation
+from e2e.bench.figures import Round, Rounds, middle
+from e2e.bench.goals import KAFKA, Figures, Goal, added_ms, goals, spent_ms
+from e2e.bench.hops import HOPS, HopRound
+from e2e.bench.load import Load
+from e2e.bench.plan import FIRST_MS, INTER_MS, TOKENS, Plan
+from e2e.bench.processes import CLIENT, OUTSIDE, PASS_THROUGH, STUB
+from e2e.bench.real_model import ModelFigures
 from e2e.bench.tables import Table, rewrite_between
+from e2e.bench.tracing import TRACED, UNTRACED, TracingFigures
 
 BEGIN = "<!-- bench:begin: written by make bench -->"
 END = "<!-- bench:end -->"
 
 
-def stub_tables(results: StubResults, plan: Plan) -> list[Table]:
-    """The tables of part one."""
-    return [
-        _first_token(results, plan),
-        _gaps(results, plan),
-        _throughput(results, plan),
-        _processor_time("Processor time by process, against the stub", results.saturation),
-        _memory("Memory after saturation, against the stub", results.memory, without=STUB),
-    ]
+def tables(figures: Figures, plan: Plan, before: Figures | None) -> Iterator[Table]:
+    """All tables of a run; `before` are figures of an earlier commit, beside which the new ones stand."""
+    if rows := list(goals(figures)):
+        yield _goals(rows, list(goals(before)) if before else None)
+    if figures.stub:
+        yield _streams(figures.stub)
+        yield _processor_time(figures.stub)
+    if figures.idle:
+        yield _idle(figures.idle, plan)
+    if figures.hops:
+        yield _hops(figures.hops, plan)
+    if figures.model:
+        yield _model(figures.model, plan)
+    memories = {
+        "against the stub": figures.stub.memory_mib if figures.stub else None,
+        "with the model": figures.model.memory_mib if figures.model else None,
+    }
+    if measured := {name: memory for name, memory in memories.items() if memory}:
+        yield _memory(measured)
+    if figures.tracing:
+        yield _tracing(figures.tracing, plan)
 
 
-def model_tables(results: ModelResults, alone: float, plan: Plan) -> list[Table]:
-    """The tables of part two; `alone` is the engine's rate without a server, in tokens a second."""
-    saturation = results.saturation
-    ratio = saturation.through.median / saturation.direct.median
-    rows = [
-        ["engine alone", f"{alone:,.0f}"],
-        ["inference service, directly", _rates(saturation.direct)],
-        ["through Penstock", _rates(saturation.through)],
-        ["through Penstock / directly", f"**{100 * ratio:.0f} %**"],
+def _goals(rows: Sequence[Goal], before: Sequence[Goal] | None) -> Table:
+    heads = ["", "Penstock", "pass-through", "goal", ""]
+    lines = [
+        [
+            goal.name,
+            _shown(goal.figure, goal.unit),
+            _shown(goal.passing, goal.unit),
+            _limit(goal),
+            {True: "met", False: "missed", None: ""}[goal.met],
+        ]
+        for goal in rows
     ]
-    kind = "with passages" if results.passages else "without passages"
+    if before is not None:
+        earlier = {goal.name: goal.figure for goal in before}
+        heads.insert(1, "before")
+        for goal, line in zip(rows, lines, strict=True):
+            line.insert(1, _shown(earlier.get(goal.name), goal.unit))
     note = (
-        f"{results.model}, {plan.model.streams} requests at once, prompts of {results.prompt_characters}"
-        f" characters {kind}, answers of {_lengths(plan.model)} tokens;"
-        f" {_of_rounds(saturation)}. Directly means /generate_stream with the very prompts that"
-        " Penstock makes; the engine alone has them in a process without a server. No two prompts have the"
-        " same first words, so no prefix is found in a cache."
+        f"The stub's first token comes after {FIRST_MS} ms, then one every {INTER_MS} ms, {TOKENS} an answer."
+        " Processor time is that of all processes with the broker, without client and stub; of the proxy its"
+        " own alone."
     )
-    return [
-        Table("Tokens/s with the real model", ("arm", "tokens/s"), rows, note),
-        _processor_time("Processor time by process, with the real model", saturation),
-        _memory("Memory of the whole stack with the real model", results.memory),
+    return Table("Goals", heads, lines, note)
+
+
+def _limit(goal: Goal) -> str:
+    if goal.limit is None:
+        return ""
+    return f"{'≥' if goal.at_least else '≤'} {_shown(goal.limit, goal.unit)}"
+
+
+def _shown(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}"
+    return f"{text} {unit}".strip()
+
+
+def _streams(figures: StubFigures) -> Table:
+    names = {DIRECT: "stub, directly", PASS_THROUGH: "pass-through", PENSTOCK: "Penstock"}
+    lines = [
+        [
+            str(step.streams),
+            name,
+            _pair(step.arms[arm], lambda one: one.first_ms, lambda one: one.first_p95_ms),
+            "" if arm == DIRECT else f"{added_ms(step, arm):.1f}",
+            _pair(step.arms[arm], lambda one: one.gap_ms, lambda one: one.gap_p95_ms),
+            f"{middle(step.arms[arm], lambda one: one.rate):,.0f}",
+            str(sum(one.answers for one in step.arms[arm])),
+        ]
+        for step in figures.steps
+        for arm, name in names.items()
     ]
+    heads = ("streams", "asked", "first token", "added", "gap", "tokens/s", "answers")
+    rounds = len(figures.steps[0].arms[DIRECT])
+    note = (
+        f"Milliseconds, median (95th percentile) of each of {rounds} rounds, and of these the median. A gap"
+        " is the time from one arrival of text to the next. Every question through Penstock is embedded and"
+        " searched for; the other arms are given the prompts that come of it."
+    )
+    return Table("First token, gaps and tokens/s, against the stub", heads, lines, note)
 
 
-def tracing_tables(results: tuple[Saturation, Saturation], plan: Plan) -> list[Table]:
-    """The tables of part three; `results` are those against the stub and with the model."""
-    stub, model = results
-    rows = [
-        ["no request traced", _rates(model.direct), _rates(stub.direct)],
-        ["every request traced", _rates(model.through), _rates(stub.through)],
-        ["traced / not traced, median of the rounds", _traced_share(model), _traced_share(stub)],
+def _pair(rounds: Rounds, usual: Callable[[Round], float], rare: Callable[[Round], float]) -> str:
+    return f"{middle(rounds, usual):.1f} ({middle(rounds, rare):.1f})"
+
+
+def _processor_time(figures: StubFigures) -> Table:
+    steps = (figures.steps[-1], figures.steps[0])
+    arms = [step.arms[PENSTOCK] for step in steps]
+    names = [name for name in arms[0][0].spent_ms if name not in OUTSIDE]
+    lines = [[name, *(_spent(rounds, name) for rounds in arms)] for name in names]
+    lines.append(["together", *(f"{middle(rounds, spent_ms):.1f}" for rounds in arms)])
+    lines += [[name, *(_spent(rounds, name) for rounds in arms)] for name in (CLIENT, STUB)]
+    shares = ", ".join(f"{_share_outside(steps[0], arm):.0f} % ({arm})" for arm in steps[0].arms)
+    note = (
+        "Milliseconds of processor time for 1,000 tokens through Penstock, medians of the rounds. Of all"
+        f" cores, load client and stub took at {steps[0].streams} streams, by arm: {shares}."
+    )
+    heads = ["process", *(f"{step.streams} stream{'s' * (step.streams > 1)}" for step in steps)]
+    return Table("Processor time by process, against the stub", heads, lines, note)
+
+
+def _spent(rounds: Rounds, name: str) -> str:
+    return f"{middle(rounds, lambda one: one.per_thousand(name)):.1f}"
+
+
+def _share_outside(step: Step, arm: str) -> float:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return middle(
+        step.arms[arm],
+        lambda one: (one.spent_ms[CLIENT] + one.spent_ms[STUB]) / one.seconds / 10 / cores,
+    )
+
+
+def _idle(figures: Mapping[str, float], plan: Plan) -> Table:
+    lines = [[name, f"{share:.2f}"] for name, share in figures.items()]
+    whole = sum(figures.values())
+    lines.append(["together without Kafka", f"{whole - figures.get(KAFKA, 0.0):.2f}"])
+    lines.append(["together", f"{whole:.2f}"])
+    note = f"Percent of one core over {plan.idle_s:g} s in which nobody asks anything."
+    return Table("Processor of the idle stack", ("process", "%"), lines, note)
+
+
+def _hops(figures: Mapping[str, list[HopRound]], plan: Plan) -> Table:
+    lines = [
+        [
+            client,
+            f"{median(one.hop_ms for one in rounds):.2f}",
+            f"{median(one.hop_p99_ms for one in rounds):.2f}",
+            f"{median(one.relay_cpu_ms for one in rounds):.2f}",
+        ]
+        for client, rounds in figures.items()
     ]
     note = (
-        f"Answers of {_lengths(plan.traced_model)} tokens in {plan.traced_model.streams} streams with the"
-        f" model, of {_lengths(plan.traced)} in {plan.traced.streams} against the stub; {_of_rounds(model)}"
-        f" and {len(stub.direct.rounds)}. The observer, which keeps the spans, shares the machine."
+        f"Milliseconds, medians of the rounds: a record every 20 ms, {plan.hop_records} a round, through"
+        f" {HOPS} topics and the {HOPS - 1} bare processes between them. A hop is a fifth of the whole way."
     )
-    arms = ("not traced", "traced")
-    return [
-        Table("Tokens/s with and without traces", ("arm", "with the model", "against the stub"), rows, note),
-        _processor_time("Processor time with and without traces, with the model", model, arms),
-        _processor_time("Processor time with and without traces, against the stub", stub, arms),
-    ]
+    heads = ("client of Kafka", "a hop (median)", "a hop (99th percentile)", "processor a record in a relay")
+    return Table("A hop over Kafka", heads, lines, note)
 
 
-def _traced_share(results: Saturation) -> str:
-    pairs = zip(results.direct.rounds, results.through.rounds, strict=True)
-    return f"**{100 * median(traced / untraced for untraced, traced in pairs):.1f} %**"
+def _model(figures: ModelFigures, plan: Plan) -> Table:
+    arms = {
+        "engine alone": [one.engine for one in figures.rounds],
+        "inference service, directly": [one.direct.rate for one in figures.rounds],
+        "through Penstock": [one.penstock.rate for one in figures.rounds],
+    }
+    lines = [[name, f"{median(rates):,.0f}", _range(rates)] for name, rates in arms.items()]
+    kind = "with passages" if figures.passages else "without passages"
+    note = (
+        f"{figures.model}, {plan.model.streams} requests at once, prompts of {figures.prompt_characters}"
+        f" characters {kind}, answers of {_lengths(plan.model)} tokens; median of"
+        f" {len(figures.rounds)} rounds. Directly means /generate_stream with the very prompts that Penstock"
+        " makes; the engine alone has them in a process without a server. No two prompts have the same first"
+        " words, so no prefix is found in a cache."
+    )
+    return Table("Tokens/s with the real model", ("asked", "tokens/s", "lowest to highest"), lines, note)
 
 
-def _lengths(load: Flood) -> str:
+def _range(values: Sequence[float]) -> str:
+    return f"{min(values):,.0f} to {max(values):,.0f}"
+
+
+def _lengths(load: Load) -> str:
     return f"{load.tokens // 2} to {3 * load.tokens // 2}"
 
 
-def _first_token(results: StubResults, plan: Plan) -> Table:
-    rows = [
-        [
-            str(row.streams),
-            _ms(row.direct.first),
-            _ms(row.through.first),
-            f"**{1000 * (row.through.first.median - row.direct.first.median):.1f}**",
-            str(row.through.answers),
-        ]
-        for row in results.latencies
+def _memory(measured: Mapping[str, Mapping[str, float]]) -> Table:
+    names = list(dict.fromkeys(name for memory in measured.values() for name in memory))
+    columns = list(measured.values())
+    lines = [
+        [name, *(f"{memory[name]:.0f}" if name in memory else "" for memory in columns)] for name in names
     ]
-    headings = ("streams", "directly", "through Penstock", "added", "answers in each arm")
+    lines.append(["together", *(f"{sum(memory.values()):.0f}" for memory in columns)])
+    note = "MiB after the load. Pages that processes share count in equal parts, the broker's in full (Java)."
+    return Table("Memory", ("process", *measured), lines, note)
+
+
+def _tracing(figures: TracingFigures, plan: Plan) -> Table:
+    arms = (figures.model, figures.stub)
+    lines = [[name, *(_rate(found[name]) for found in arms)] for name in (UNTRACED, TRACED)]
+    lines.append(["traced / not traced, median of the rounds", *(_traced_share(found) for found in arms)])
     note = (
-        f"Milliseconds, median (95th percentile). The stub's first token comes after {plan.first_ms:g} ms;"
-        " added is the difference of the medians. Every question is embedded and searched for."
+        f"Answers of {_lengths(plan.traced_model)} tokens in {plan.traced_model.streams} streams with the"
+        f" model, of {_lengths(plan.traced)} in {plan.traced.streams} against the stub, which writes a token"
+        " every millisecond. The observer, which keeps the spans, shares the machine."
     )
-    return Table("First-token latency, against the stub", headings, rows, note)
+    heads = ("requests", "with the model", "against the stub")
+    return Table("Tokens/s with and without traces", heads, lines, note)
 
 
-def _gaps(results: StubResults, plan: Plan) -> Table:
-    rows = [
-        [
-            str(row.streams),
-            _ms(row.direct.gap),
-            _ms(row.through.gap),
-            f"{row.through.gap.median / row.direct.gap.median:.2f}",
-            f"{row.through.tokens_per_read:.1f}",
-            f"{row.through.per_token / row.direct.per_token:.2f}",
-        ]
-        for row in results.latencies
-    ]
-    headings = (
-        "streams",
-        "gap directly",
-        "gap through Penstock",
-        "ratio of gaps",
-        "tokens an event",
-        "ratio of time a token",
-    )
-    note = (
-        f"Milliseconds between two arrivals of text, median (95th percentile); the stub writes a token every"
-        f" {plan.inter_ms:g} ms. Penstock gathers tokens the longer, the more streams there are; time a token"
-        " is the same comparison without regard to that grouping."
-    )
-    return Table("Inter-token gap, against the stub", headings, rows, note)
+def _rate(rounds: Rounds) -> str:
+    rates = [one.rate for one in rounds]
+    return f"{median(rates):,.0f} ({_range(rates)})"
 
 
-def _throughput(results: StubResults, plan: Plan) -> Table:
-    rows = [
-        ["directly", _rates(results.saturation.direct)],
-        ["through Penstock", _rates(results.saturation.through)],
-    ]
-    note = (
-        f"{plan.flood.streams} streams, a token every {plan.flood_inter_ms:g} ms in each, which neither arm"
-        f" can follow; {_of_rounds(results.saturation)}. Load client, stub and Penstock share the machine."
-    )
-    return Table("Tokens/s at saturation, against the stub", ("arm", "tokens/s"), rows, note)
+def _traced_share(found: Mapping[str, Rounds]) -> str:
+    pairs = zip(found[UNTRACED], found[TRACED], strict=True)
+    return f"{100 * median(traced.rate / untraced.rate for untraced, traced in pairs):.1f} %"
 
 
-def _processor_time(
-    title: str, saturation: Saturation, arms: tuple[str, str] = ("directly", "through Penstock")
-) -> Table:
-    direct, through = saturation.direct_cpu_ms, saturation.through_cpu_ms
-    rows = [[name, f"{direct[name]:.1f}", f"{through[name]:.1f}"] for name in through]
-    rows.append(["together", f"{sum(direct.values()):.1f}", f"{sum(through.values()):.1f}"])
-    note = "Milliseconds of processor time for 1,000 tokens, while they flow as fast as they can."
-    return Table(title, ("process", *arms), rows, note)
-
-
-def _memory(title: str, memory: Mapping[str, Memory], without: str = "") -> Table:
-    shown = {name: size for name, size in memory.items() if name != without}
-    rows = [[name, f"{one.size / MIB:.0f}", one.kind] for name, one in shown.items()]
-    rows.append(["together", f"{sum(one.size for one in shown.values()) / MIB:.0f}", ""])
-    note = "MiB. pss counts pages that processes share in equal parts, rss in full (Java)."
-    return Table(title, ("process", "MiB", "kind"), rows, note)
-
-
-def _ms(spread: Spread) -> str:
-    return f"{1000 * spread.median:.1f} ({1000 * spread.p95:.1f})"
-
-
-def _of_rounds(saturation: Saturation) -> str:
-    rounds = len(saturation.direct.rounds)
-    if rounds == 1:
-        return "one round"
-    return f"median of {rounds} rounds, in brackets the lowest and the highest"
-
-
-def _rates(rates: Rates) -> str:
-    if len(rates.rounds) == 1:
-        return f"{rates.median:,.0f}"
-    return f"{rates.median:,.0f} ({min(rates.rounds):,.0f}–{max(rates.rounds):,.0f})"
-
-
-def rewrite(path: Path, machine: str, command: str, tables: Sequence[Table]) -> None:
+def rewrite(path: Path, machine: str, shown: Sequence[Table]) -> None:
     """Replace what stands between the two marks. BenchError if the file or a mark is missing."""
-    head = f"Measured on: {machine}.\n\nTo repeat: `{command}`.\n"
-    body = "\n".join([head, *(table.markdown() for table in tables)])
+    body = "\n".join([f"Measured on: {machine}.\n", *(table.markdown() for table in shown)])
     try:
         rewrite_between(path, BEGIN, END, body)
     except OSError as error:

@@ -1,31 +1,28 @@
-"""The stacks of a run: Penstock by its own supervisor, in a folder of its own, and the stub beside it."""
+"""What a run starts: a stack as `penstock up` starts it, and single servers beside it."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from e2e.bench.errors import BenchError
-from penstock.devstack.ask import first_model
+from e2e.faults.stand import Setup, Stand, StandError
 from penstock.devstack.death import die_with_parent
 from penstock.devstack.feed import found_here, ingest_aloud, local
 from penstock.devstack.root import find_root
-from penstock.devstack.run import Running, run_stack
-from penstock.devstack.screen import StackScreen
-from penstock.devstack.settings import StackSettings
-from penstock.devstack.state import StateDir
 from penstock.devstack.where import read_key
 from penstock.messages.search import DEFAULT_STORE
 
+_SUPERVISOR = "supervisor"
 _STOP_S = 5.0
+_OURS = ("PENSTOCK_STATE", "PENSTOCK_GATEWAY_PORT", "PENSTOCK_BACKENDS", "PENSTOCK_EMBEDDINGS")
 
 
 @dataclass(frozen=True)
@@ -36,90 +33,60 @@ class Stack:
     key: str
     model: str
     kafka: str
-    backends: str
-    inference: str | None
-    """URL of the local inference service, if one runs."""
     pids: dict[str, int]
-    console: Console
-    since: float
-    """Monotonic time of its start."""
-
-    def say(self, what: str) -> None:
-        """Tell the user what begins now, and after how many seconds."""
-        self.console.print(f"    {what} ({time.monotonic() - self.since:.0f} s)")
-
-    async def ingest_sample(self) -> None:
-        """Bring the sample documents into the index."""
-        files = found_here([str(find_root() / "e2e" / "sample")])
-        await ingest_aloud(self.console, self.gateway, self.key, DEFAULT_STORE, local(files), len(files))
+    """By name; the supervisor's, too."""
+    inference: str
+    """URL of the model server: the stub or the local inference service."""
+    stand: Stand
 
 
-class Interrupted(Exception):
-    """The user stopped the run; nothing of it runs any more."""
+@asynccontextmanager
+async def running_stack(console: Console, folder: Path, setup: Setup) -> AsyncIterator[Stack]:
+    """A stack with its state in `folder`, with the stub's documents in its index, or with the real model.
 
-
-async def with_stack(
-    console: Console, folder: Path, stub: str | None, work: Callable[[Stack], Awaitable[None]]
-) -> None:
-    """Start a stack whose state is in `folder`, do `work`, and stop the stack.
-
-    Its model server is the `stub` at that URL, or the default one. Raises Interrupted after Ctrl-C.
+    It takes the user's settings from the environment, but for those that make it one of its own.
     """
-    settings = StackSettings(
-        state=folder,
-        backends=f"tgi+{stub}" if stub else None,
-        embeddings=f"{stub}/tei" if stub else None,
-        gateway_host="127.0.0.1",
-        gateway_port=0,
-    )
-    state = StateDir(folder)
-    since = time.monotonic()
-    done = False
-
-    async def supervised(running: Running) -> None:
-        nonlocal done
-        await running.supervisor.until_ready(settings.ready_timeout)
-        running.screen.settled()
-        await work(await _ready(running, state, console, since))
-        done = True
-        running.supervisor.stop()
-
-    await run_stack(settings, state, StackScreen(console), supervised)
-    if not done:
-        raise Interrupted
+    asked = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_")}
+    settings = {name: value for name, value in asked.items() if name not in _OURS}
+    stand = Stand(replace(setup, settings=settings | dict(setup.settings)), folder, console.print)
+    try:
+        await stand.start()
+        status = stand.status()
+        pids = {service.name: service.pid for service in status.services if service.pid is not None}
+        yield Stack(
+            gateway=status.gateway,
+            key=read_key(stand.state),
+            model=stand.model,
+            kafka=status.kafka,
+            pids={**pids, _SUPERVISOR: status.pid},
+            inference=status.backends.removeprefix("tgi+"),
+            stand=stand,
+        )
+    except StandError as error:
+        raise BenchError(str(error)) from error
+    finally:
+        await stand.stop()
 
 
-async def _ready(running: Running, state: StateDir, console: Console, since: float) -> Stack:
-    addresses = running.addresses
-    key = read_key(state)
-    port = addresses.inference_port
-    statuses = running.supervisor.statuses()
-    return Stack(
-        gateway=addresses.gateway,
-        key=key,
-        model=await first_model(addresses.gateway, key),
-        kafka=addresses.kafka,
-        backends=addresses.backends,
-        inference=f"http://127.0.0.1:{port}" if port else None,
-        pids={status.name: status.pid for status in statuses if status.pid is not None},
-        console=console,
-        since=since,
-    )
+async def ingest_sample(console: Console, stack: Stack) -> None:
+    """Bring the sample documents into the index."""
+    files = found_here([str(find_root() / "e2e" / "sample")])
+    await ingest_aloud(console, stack.gateway, stack.key, DEFAULT_STORE, local(files), len(files))
 
 
 @dataclass(frozen=True)
-class StubProcess:
-    """A running stub."""
+class Server:
+    """A server in a process of its own."""
 
     url: str
     pid: int
 
 
 @contextmanager
-def running_stub() -> Iterator[StubProcess]:
-    """A stub in a process of its own, without delays until it is told."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "e2e.stub", "--port", "0"],
+def serving(module: str, *arguments: str) -> Iterator[Server]:
+    """Run a module of this tree that prints its URL as soon as it answers."""
+    process = subprocess.Popen(  # noqa: S603  # ours
+        [sys.executable, "-m", module, *arguments],
         cwd=find_root(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -131,8 +98,8 @@ def running_stub() -> Iterator[StubProcess]:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
         if not url:
-            raise BenchError(f"The stub did not start (code {process.wait()})")
-        yield StubProcess(url, process.pid)
+            raise BenchError(f"{module} did not start (code {process.wait()})")
+        yield Server(url, process.pid)
     finally:
         process.terminate()
         try:

@@ -1,16 +1,15 @@
-"""The two arms: a model server asked directly, and through Penstock. One client reads both streams."""
+"""The arms: a model server asked directly or by way of a proxy, and Penstock. One client reads them all."""
 
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import httpx2
 import msgspec
 
+from e2e.bench.client import Client, Streamed
 from e2e.bench.errors import BenchError
 from e2e.bench.figures import Reply
 
@@ -62,30 +61,24 @@ class _Chunk(msgspec.Struct):
 
 _TGI = msgspec.json.Decoder(_TgiEvent)
 _CHUNK = msgspec.json.Decoder(_Chunk)
-
-
-def new_client() -> httpx2.AsyncClient:
-    """A client for many streams at once, which no proxy setting diverts."""
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=60)
-    return httpx2.AsyncClient(limits=limits, timeout=httpx2.Timeout(120.0), trust_env=False)
+_JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True)
 class Direct:
     """TGI's ``/generate_stream``. Question number n is the prompt number n, beginning again at the end."""
 
-    client: httpx2.AsyncClient
-    url: str
+    client: Client
     prompts: Callable[[int], str]
 
     async def ask(self, nth: int, max_tokens: int) -> Reply:
         """Return one whole answer. Raises BenchError if it is not one."""
         parameters = {"max_new_tokens": max_tokens, "details": True, "do_sample": False}
         body = msgspec.json.encode({"inputs": self.prompts(nth), "parameters": parameters})
+        response = await self.client.post("/generate_stream", body, _JSON)
         reads: list[tuple[float, int]] = []
         generated: int | None = None
-        started = time.perf_counter()
-        async for moment, events in _stream(self.client, f"{self.url}/generate_stream", body, {}):
+        for moment, events in _events(response):
             tokens = 0
             for data in events:
                 event = _TGI.decode(data)
@@ -95,7 +88,7 @@ class Direct:
                 generated = event.details.generated_tokens if event.details else generated
             if tokens:
                 reads.append((moment, tokens))
-        return _reply("The model server", started, reads, generated)
+        return _reply("The model server", response, reads, generated)
 
 
 @dataclass(frozen=True)
@@ -105,8 +98,7 @@ class Through:
     Whether a request is `traced` is left to the settings of the stack (None), or said with it.
     """
 
-    client: httpx2.AsyncClient
-    url: str
+    client: Client
     key: str
     model: str
     messages: Callable[[int], Sequence[dict[str, str]]]
@@ -123,15 +115,14 @@ class Through:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        headers = {"authorization": f"Bearer {self.key}", "content-type": "application/json"}
+        headers = _JSON | {"authorization": f"Bearer {self.key}"}
         if self.traced is not None:
             ids = f"{secrets.token_hex(16)}-{secrets.token_hex(8)}"
             headers["traceparent"] = f"00-{ids}-{self.traced:02x}"
-        body = msgspec.json.encode(request)
+        response = await self.client.post("/v1/chat/completions", msgspec.json.encode(request), headers)
         reads: list[tuple[float, int]] = []
         generated: int | None = None
-        started = time.perf_counter()
-        async for moment, events in _stream(self.client, f"{self.url}/v1/chat/completions", body, headers):
+        for moment, events in _events(response):
             amount = 0
             for data in events:
                 if data == b"[DONE]":
@@ -143,7 +134,7 @@ class Through:
                 generated = chunk.usage.completion_tokens if chunk.usage else generated
             if amount:
                 reads.append((moment, amount))
-        reply = _reply("Penstock", started, reads, generated)
+        reply = _reply("Penstock", response, reads, generated)
         counted = sum(amount for _, amount in reads)
         if self.words_are_tokens and counted != reply.tokens:
             raise BenchError(f"An answer of {reply.tokens} tokens arrived with {counted}")
@@ -153,29 +144,22 @@ class Through:
         return len(text.split()) if self.words_are_tokens else len(text)
 
 
-def _reply(name: str, started: float, reads: list[tuple[float, int]], generated: int | None) -> Reply:
+def _reply(name: str, response: Streamed, reads: list[tuple[float, int]], generated: int | None) -> Reply:
     if generated is None:
         raise BenchError(f"{name} ended a stream before its answer was whole")
     # A model may have nothing to say but its end.
-    return Reply(started, tuple(reads) or ((time.perf_counter(), 0),), generated)
+    return Reply(response.started, tuple(reads) or ((response.reads[-1][0], 0),), generated)
 
 
-async def _stream(
-    client: httpx2.AsyncClient, url: str, body: bytes, headers: dict[str, str]
-) -> AsyncIterator[tuple[float, list[bytes]]]:
-    """Yield the data of the server-sent events of each read, with the moment of the read."""
-    try:
-        async with client.stream("POST", url, content=body, headers=headers) as response:
-            if response.status_code != 200:
-                said = (await response.aread())[:300].decode(errors="replace")
-                raise BenchError(f"HTTP {response.status_code} instead of a stream: {said}")
-            rest = b""
-            async for data in response.aiter_raw():
-                moment = time.perf_counter()
-                *events, rest = (rest + data).split(b"\n\n")
-                yield moment, [data for event in events if (data := _data(event))]
-    except httpx2.HTTPError as error:
-        raise BenchError(f"A stream failed: {type(error).__name__} {error}") from error
+def _events(response: Streamed) -> Iterator[tuple[float, list[bytes]]]:
+    """Yield the data of the server-sent events that each read completed, with the moment of the read."""
+    if response.status != 200:
+        said = b"".join(data for _, data in response.reads)[:300].decode(errors="replace")
+        raise BenchError(f"HTTP {response.status} instead of a stream: {said}")
+    rest = b""
+    for moment, data in response.reads:
+        *events, rest = (rest + data).split(b"\n\n")
+        yield moment, [data for event in events if (data := _data(event))]
 
 
 def _data(event: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Part three: what traces cost, with every request traced and exported to the stack's observer.
+"""What traces cost, with every request traced and exported to the stack's observer.
 
 Twice: with the default model, where most processor time is the model's, as it is for whoever asks it; and
 against the stub, where all of it is Penstock's, which is the most that traces can cost.
@@ -12,52 +12,52 @@ of the other arm have left.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
-import httpx2
+import msgspec
+from rich.console import Console
 
-from e2e.bench.against_stub import tell
-from e2e.bench.load import Flood, wave
-from e2e.bench.plan import Plan, Rounds
+from e2e.bench.client import Client
+from e2e.bench.figures import Rounds
+from e2e.bench.load import Load, wave
+from e2e.bench.plan import Plan
 from e2e.bench.processes import STUB, Processes
 from e2e.bench.questions import DIFFERENT, messages
-from e2e.bench.saturation import Saturation, saturate
-from e2e.bench.stacks import Stack, StubProcess
-from e2e.bench.targets import Through, new_client
+from e2e.bench.stacks import Stack, ingest_sample, running_stack
+from e2e.bench.targets import Through
+from e2e.bench.turns import Turns
+from e2e.faults.stand import Setup
+
+UNTRACED, TRACED = "not traced", "traced"
+"""Names of the arms."""
 
 
-async def against_stub(stack: Stack, stub: StubProcess, plan: Plan) -> Saturation:
-    """Flood a stack whose model server is the stub; `direct` is the arm without traces."""
-    processes = Processes({**stack.pids, STUB: stub.pid})
-    async with new_client() as client:
-        await tell(client, stub, first_ms=plan.flood_inter_ms, inter_ms=plan.flood_inter_ms)
-        arms = _arms(stack, client, words_are_tokens=True)
-        return await _flood(stack, arms, plan.traced, plan.traced_rounds, processes)
+class TracingFigures(msgspec.Struct, frozen=True):
+    """Both arms, against the stub and with the model."""
+
+    stub: dict[str, Rounds]
+    model: dict[str, Rounds]
 
 
-async def with_model(stack: Stack, plan: Plan) -> Saturation:
-    """The same with the local inference service."""
-    async with new_client() as client:
-        arms = _arms(stack, client, words_are_tokens=False)
-        return await _flood(stack, arms, plan.traced_model, plan.traced_model_rounds, Processes(stack.pids))
+async def measure(console: Console, folder: Path, plan: Plan) -> TracingFigures:
+    """Run this part."""
+    console.print("    against the stub")
+    async with running_stack(console, folder / "stub", Setup(slots=256)) as stack:
+        await ingest_sample(console, stack)
+        await stack.stand.stub.behave(first_ms=1, inter_ms=1, tokens=10_000)
+        stub = await _both(stack, plan.traced, plan, words_are_tokens=True)
+    console.print("    with the model")
+    async with running_stack(console, folder / "model", Setup(real_model=True)) as stack:
+        model = await _both(stack, plan.traced_model, plan, words_are_tokens=False)
+    return TracingFigures(stub, model)
 
 
-def _arms(stack: Stack, client: httpx2.AsyncClient, *, words_are_tokens: bool) -> tuple[Through, Through]:
-    untraced = Through(
-        client,
-        stack.gateway,
-        stack.key,
-        stack.model,
-        messages,
-        words_are_tokens=words_are_tokens,
-        traced=False,
-    )
-    return untraced, replace(untraced, traced=True)
-
-
-async def _flood(
-    stack: Stack, arms: tuple[Through, Through], load: Flood, rounds: Rounds, processes: Processes
-) -> Saturation:
-    for arm in arms:
+async def _both(stack: Stack, load: Load, plan: Plan, *, words_are_tokens: bool) -> dict[str, Rounds]:
+    client = Client(stack.gateway)
+    untraced = Through(client, stack.key, stack.model, messages, words_are_tokens, traced=False)
+    arms = {UNTRACED: untraced, TRACED: replace(untraced, traced=True)}
+    for arm in arms.values():
         await wave(arm, 16, 16, DIFFERENT)
-    stack.say(f"saturation with {load.streams} streams, with and without traces")
-    return await saturate(arms, load, rounds, processes)
+    stub = {STUB: stack.stand.stub.pid} if words_are_tokens else {}
+    turns = Turns(Processes(stack.pids | stub))
+    return await turns.take(arms, load, plan.traced_rounds, plan.traced_budget_s)

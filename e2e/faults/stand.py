@@ -25,7 +25,7 @@ from penstock.devstack.root import find_root
 from penstock.devstack.state import StackStatus, StateDir, last_line
 from penstock.devstack.where import read_key
 
-READY_S = 120.0
+READY_S = 300.0
 _STOP_S = 25.0
 _POLL_S = 0.1
 PENSTOCK = str(Path(sys.executable).with_name("penstock"))
@@ -87,6 +87,12 @@ class Stub:
         self.url = self._process.stdout.readline().strip() or self.url
         if self._process.poll() is not None:
             raise StandError("the stub did not start")
+
+    @property
+    def pid(self) -> int:
+        """Its process id; it must have been started."""
+        assert self._process is not None
+        return self._process.pid
 
     def kill(self) -> None:
         """End it at once, as kill -9 does."""

@@ -6,7 +6,6 @@ Prints its URL, one line, as soon as it answers; with ``--port 0`` on any free p
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 
 import msgspec
@@ -32,9 +31,6 @@ def main() -> None:
         behaviour = msgspec.convert(vars(given), Behaviour)
     except msgspec.ValidationError as error:
         parser.error(str(error))
-    # uvicorn raises the signal that stopped it once more when it is done; a clean stop is exit code 0.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
     StubServer(Stub(behaviour, given.model_id), _say, given.host, given.port).run()
 
 

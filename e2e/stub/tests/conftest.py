@@ -23,5 +23,5 @@ async def stub() -> AsyncIterator[httpx2.AsyncClient]:
     serving = asyncio.create_task(server.serve())
     async with httpx2.AsyncClient(base_url=await url, trust_env=False) as client:
         yield client
-    server.should_exit = True
+    server.stop()
     await serving

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from e2e.stub.backend import Answer
+from e2e.stub.answer import Answer
 from e2e.stub.scripted import Script, ended, expected, mark, rest, script_of, strays
 from e2e.stub.text import chat_prompt
 from e2e.stub.wire import Behaviour, GenerateRequest, Parameters

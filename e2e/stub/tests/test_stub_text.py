@@ -6,7 +6,7 @@ from math import isclose
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from e2e.stub.backend import Answer
+from e2e.stub.answer import Answer
 from e2e.stub.text import chat_prompt, embedding, pieces, words, words_so_far
 from e2e.stub.wire import Behaviour, GenerateRequest, Parameters
 
