@@ -20,8 +20,8 @@ _BOUNDS: dict[str, tuple[float, float]] = {
 }
 """What OpenVINO GenAI samples rightly with, least and most.
 
-It keeps the first five as 32-bit floats and refuses what is 0 there; but a logit that is divided by temperature
-and penalty overflows before that (seen from 1e-38 on), and then the text is noise.
+It keeps the first five as 32-bit floats and refuses what is 0 there; but a logit that is divided by
+temperature and penalty overflows before that (seen from 1e-38 on), and then the text is noise.
 """
 
 

@@ -3,8 +3,7 @@
 from typing import TypeVar
 
 import msgspec
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from penstock.inference.domain.errors import BodyTooLargeError, InvalidRequestError
 from penstock.inference.handler.answers import ReaderGoneError
