@@ -189,6 +189,8 @@ class TextModelSource:
     max_batch_size: int
     max_batched_tokens: int
     prefix_caching: bool
+    threads: int | None = None
+    """Of the engine; None: OpenVINO's choice, one a core."""
 
     def load(self) -> TextModel:
         """Load the model: seconds of work. A GGUF file is converted, only once where there is a cache."""
@@ -225,7 +227,10 @@ class TextModelSource:
         scheduler.max_num_batched_tokens = self.max_batched_tokens
         scheduler.enable_prefix_caching = self.prefix_caching
         tokenizer = genai.Tokenizer(str(path), **properties)
-        pipeline = genai.ContinuousBatchingPipeline(str(path), tokenizer, scheduler, "CPU", **properties)
+        compiled = {} if self.threads is None else {"INFERENCE_NUM_THREADS": self.threads}
+        pipeline = genai.ContinuousBatchingPipeline(
+            str(path), tokenizer, scheduler, "CPU", **properties, **compiled
+        )
         directory = path if path.is_dir() else path.parent
         model = TextModel(OpenVinoPipeline(pipeline), OpenVinoTokenizer(tokenizer, directory))
         _warm_up(model)
