@@ -56,13 +56,16 @@ class LetterPipeline:
     handles: list[LetterHandle] = field(default_factory=list)
     added: list[tuple[tuple[int, ...], int]] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
-    breaks: bool = False
+    breaks: Exception | None = None
+    refuses: int | None = None
     loses: bool = False
 
     def active(self) -> list[LetterHandle]:
         return [h for h in self.handles if not h.cancelled and not h.lost and h.given < h.length]
 
     def add(self, prompt: Sequence[int], max_new_tokens: int, sampling: Sampling) -> LetterHandle:
+        if max_new_tokens == self.refuses:
+            raise TypeError("incompatible function arguments")
         _ = sampling
         self.added.append((tuple(prompt), max_new_tokens))
         self.handles.append(LetterHandle(max_new_tokens, lost=self.loses))
@@ -70,7 +73,7 @@ class LetterPipeline:
 
     def step(self) -> None:
         if self.breaks:
-            raise RuntimeError("the scheduler is broken")
+            raise self.breaks
         self.widths.append(len(self.active()))
         for handle in self.active():
             handle.unread.append(handle.given % 25)
@@ -165,14 +168,32 @@ async def test_a_request_with_the_clients_seed_is_primed_and_others_are_not(rig:
     assert rig.models[0].pipeline.added[2:] == [((1,), 3)]
 
 
-async def test_a_broken_step_fails_its_requests_and_the_model_is_loaded_again(rig: Rig) -> None:
+async def test_a_request_that_the_pipeline_refuses_fails_alone(rig: Rig) -> None:
+    other = Answer(rig.engine, job(20))
+    rig.models[0].pipeline.refuses = 7
+    with pytest.raises(GenerationFailedError, match="incompatible function arguments"):
+        await complete(Answer(rig.engine, job(7)))
+    primed = Job((1, 2, 3, 4), 7, Sampling(seed=1, reproducible=True))
+    with pytest.raises(GenerationFailedError, match="incompatible function arguments"):
+        await complete(Answer(rig.engine, primed))
+    assert (await complete(other)).finish.text == "ABCDEFGHIJKLMNOPQRST"
+    assert rig.engine.queue_size == rig.engine.batch_size == 0
+    assert not rig.lost
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("the scheduler is broken"), KeyError("the scheduler is broken")]
+)
+async def test_a_broken_step_fails_its_requests_and_the_model_is_loaded_again(
+    rig: Rig, error: Exception
+) -> None:
     answer = Answer(rig.engine, job(1_000_000))
     await answer.read()
     rig.loaded.clear()
-    rig.models[0].pipeline.breaks = True
+    rig.models[0].pipeline.breaks = error
     with pytest.raises(GenerationFailedError, match="the scheduler is broken"):
         await complete(answer)
-    assert rig.lost == [("the scheduler is broken", True)]
+    assert rig.lost == [(str(error), True)]
     await asyncio.wait_for(rig.loaded.wait(), 5)
     assert len(rig.models) == 2
     assert (await complete(Answer(rig.engine, job(2)))).finish.text == "AB"
@@ -190,6 +211,26 @@ async def test_stopping_ends_open_requests_as_incomplete(rig: Rig) -> None:
     rig.engine.stop()
     with pytest.raises(IncompleteGenerationError):
         await complete(answer)
+
+
+async def test_a_model_that_cannot_be_loaded_again_ends_the_engine(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = Answer(rig.engine, job(1_000_000))
+    await answer.read()
+
+    def load() -> LetterModel:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(rig.engine, "_load", load)
+    rig.models[0].pipeline.breaks = RuntimeError("the scheduler is broken")
+    with pytest.raises(GenerationFailedError):
+        await complete(answer)
+    assert await asyncio.to_thread(rig.engine.join, 5)
+    await asyncio.sleep(0)
+    assert rig.lost == [("the scheduler is broken", True), ("no room", False)]
+    with pytest.raises(UnhealthyError):
+        Answer(rig.engine, job(1))
 
 
 async def test_a_model_that_cannot_be_loaded_is_reported_once() -> None:

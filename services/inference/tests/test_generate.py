@@ -267,6 +267,10 @@ async def test_a_huge_body_is_refused_before_it_is_read(http: httpx2.AsyncClient
 
     declared = await http.post("/generate", content=b" " * 2_100_000)
     assert declared.status_code == 413
+    unread = await http.post("/generate", content=body(), headers={"content-length": "100000000"})
+    assert unread.status_code == 413
+    assert sent < 10_000
+    sent = 0
     try:
         status = (await http.post("/generate", content=body())).status_code
     except httpx2.TransportError:

@@ -37,6 +37,7 @@ def make_parts(settings: Settings) -> Parts:
         max_batch_size=settings.inference_max_batch_size,
         max_batched_tokens=settings.inference_max_batched_tokens,
         prefix_caching=settings.inference_prefix_caching,
+        threads=settings.inference_threads,
     )
     encoder = settings.embedding_model or default_embedding_model()
     return Parts(

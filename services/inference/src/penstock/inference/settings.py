@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     inference_kv_cache_tokens: int = Field(default=32768, ge=64)
     """Room for prompts and answers in the batch; about 13 kB a token for SmolLM2-135M."""
     inference_prefix_caching: bool = True
+    inference_threads: int | None = Field(default=None, ge=1)
+    """Threads of the engine; unset: one a core that OpenVINO sees, which may be more than a container has."""
     inference_niceness: int = Field(default=10, ge=0, le=19)
     """The engine's threads give way to everything else on the machine."""
     inference_max_body_bytes: int = Field(default=2_000_000, ge=1000)

@@ -17,7 +17,6 @@ from penstock.inference.adapters.pipeline import EngineModel, Handle, LostSequen
 from penstock.inference.domain.errors import (
     GenerationFailedError,
     IncompleteGenerationError,
-    InferenceError,
     OverloadedError,
     UnhealthyError,
 )
@@ -29,6 +28,9 @@ log = structlog.get_logger(__name__)
 
 
 ModelT = TypeVar("ModelT", bound=EngineModel)
+
+_REQUEST_ERRORS = (RuntimeError, ValueError, TypeError, OverflowError)
+"""What OpenVINO raises, and its binding, of a value that it cannot take."""
 
 
 @dataclass(eq=False, slots=True)
@@ -67,8 +69,10 @@ class BatchEngine(Generic[ModelT]):
     """Owns the model and its thread. Every public method is called on the event loop.
 
     `on_loaded` and `on_lost` are called on the event loop: with the model once it serves, and with the error
-    and whether another attempt follows once it does not. A step that fails takes all its requests with it;
-    then the model is loaded again, since OpenVINO's scheduler does not survive an exception inside a step.
+    and whether another attempt follows once it does not. A request that cannot join, or whose tokens cannot
+    be read, fails alone. A step that fails takes all its requests with it, since it does not say whose fault
+    it is; then the model is loaded again: OpenVINO's scheduler does not survive an exception inside a step.
+    However the thread ends, unless it was stopped, `on_lost` is told that no attempt follows.
     """
 
     def __init__(
@@ -88,6 +92,7 @@ class BatchEngine(Generic[ModelT]):
         self._running: list[_Running] = []
         self._serving = False
         self._stopping = False
+        self._served = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
 
@@ -166,27 +171,37 @@ class BatchEngine(Generic[ModelT]):
     # On the engine's thread.
 
     def _run(self) -> None:
-        # Before the model is loaded, so that the worker threads it makes inherit it: a full batch shall not
-        # starve the rest of the machine.
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.niceness)
-        served = False
-        while not self._stopping:
-            try:
-                started = time.perf_counter()
-                model = self._load()
-                log.info("model loaded", seconds=round(time.perf_counter() - started, 2))
-                served = True
-                self._call(partial(self._loaded, model))
-                self._serve(model)
-            except (RuntimeError, ValueError, OSError) as error:
-                # OpenVINO reports whatever goes wrong in it as RuntimeError.
-                log.error("engine failed", error=str(error), error_type=type(error).__name__)
-                self._waiting.clear()
-                self._running.clear()
-                reason = str(error).strip().splitlines()[-1] if str(error) else type(error).__name__
-                self._call(partial(self._lost, reason, served))
-                if not served:
+        reason = "the engine's thread has ended"
+        try:
+            # Before the model is loaded, so that the worker threads it makes inherit it: a full batch shall
+            # not starve the rest of the machine.
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._settings.niceness)
+            while not self._stopping:
+                reason = self._load_and_serve()
+                if not self._served:
                     return
+                if not self._stopping:
+                    self._call(partial(self._lost, reason, True))
+        finally:
+            if not self._stopping:
+                self._call(partial(self._lost, reason, False))
+
+    def _load_and_serve(self) -> str:
+        """Return why it came to an end; `_served` tells whether the model could be loaded."""
+        self._served = False
+        try:
+            started = time.perf_counter()
+            model = self._load()
+            log.info("model loaded", seconds=round(time.perf_counter() - started, 2))
+            self._served = True
+            self._call(partial(self._loaded, model))
+            self._serve(model)
+        except Exception as error:  # noqa: BLE001 - whatever it was: the batch is lost, and its requests must hear
+            log.error("engine failed", error=str(error), error_type=type(error).__name__)
+            self._waiting.clear()
+            self._running.clear()
+            return _reason(error)
+        return "stopped"
 
     def _call(self, action: Callable[[], None]) -> None:
         if self._loop is not None and not self._loop.is_closed():
@@ -199,7 +214,7 @@ class BatchEngine(Generic[ModelT]):
                 return
             self._leave()
             while self._waiting and len(self._running) < self._settings.max_batch_size:
-                self._join(model, self._waiting.popleft())
+                self._admit(model, self._waiting.popleft())
             if model.pipeline.busy():
                 model.pipeline.step()
             deltas = self._collect(model)
@@ -227,6 +242,13 @@ class BatchEngine(Generic[ModelT]):
         if any(sequence.sink is None for sequence in self._waiting):
             self._waiting = deque(sequence for sequence in self._waiting if sequence.sink is not None)
 
+    def _admit(self, model: ModelT, sequence: Sequence) -> None:
+        try:
+            self._join(model, sequence)
+        except _REQUEST_ERRORS as error:
+            # The pipeline checks a request before it takes it, so that the batch is as it was.
+            self._call(partial(self._deliver, [(sequence, _failed(error))]))
+
     def _join(self, model: ModelT, sequence: Sequence) -> None:
         """Put a sequence into the batch.
 
@@ -248,27 +270,32 @@ class BatchEngine(Generic[ModelT]):
 
     def _collect(self, model: ModelT) -> list[tuple[Sequence, Delta]]:
         deltas: list[tuple[Sequence, Delta]] = []
-        ended: list[_Running] = []
+        ended: set[_Running] = set()
         for running in self._running:
             try:
-                read = running.handle.read()
+                delta = self._read(model, running)
             except LostSequenceError:
-                error: InferenceError = GenerationFailedError("the request does not fit into the KV cache")
-                deltas.append((running.sequence, Delta((), error=error)))
-                ended.append(running)
+                delta = Delta((), error=GenerationFailedError("the request does not fit into the KV cache"))
+            except _REQUEST_ERRORS as error:
+                running.handle.cancel()
+                delta = _failed(error)
+            if delta is None:
                 continue
-            if read is None:
-                continue
-            if running.sequence.priming:
-                self._start_primed(model, running, read)
-                continue
-            delta = self._advance(model, running, read)
             deltas.append((running.sequence, delta))
-            if delta.finish is not None:
-                ended.append(running)
+            if delta.finish is not None or delta.error is not None:
+                ended.add(running)
         if ended:
             self._running = [running for running in self._running if running not in ended]
         return deltas
+
+    def _read(self, model: ModelT, running: _Running) -> Delta | None:
+        read = running.handle.read()
+        if read is None:
+            return None
+        if running.sequence.priming:
+            self._start_primed(model, running, read)
+            return None
+        return self._advance(model, running, read)
 
     def _start_primed(self, model: ModelT, running: _Running, read: Read) -> None:
         if read.reason is not None:
@@ -310,3 +337,14 @@ class BatchEngine(Generic[ModelT]):
                 prefill_s=sequence.first_at - sequence.started_at,
             ),
         )
+
+
+def _failed(error: Exception) -> Delta:
+    # The binding's errors of a wrong type hold the values themselves, which are nothing for a log.
+    told = _reason(error) if isinstance(error, RuntimeError) else ""
+    log.error("request failed", error=told, error_type=type(error).__name__)
+    return Delta((), error=GenerationFailedError(_reason(error)))
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__

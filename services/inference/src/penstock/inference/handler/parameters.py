@@ -9,7 +9,20 @@ from penstock.inference.ports import TextTokenizer
 
 DEFAULT_NEW_TOKENS = 1024
 """TGI's default for `max_new_tokens`, cut down to what still fits."""
-MAX_SEED = 2**63 - 1
+_BOUNDS: dict[str, tuple[float, float]] = {
+    "temperature": (1e-10, 1e10),
+    "repetition_penalty": (1e-10, 1e10),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "top_p": (1e-10, 1.0),
+    "top_k": (1, 2**31 - 1),
+    "seed": (0, 2**63 - 1),
+}
+"""What OpenVINO GenAI samples rightly with, least and most.
+
+It keeps the first five as 32-bit floats and refuses what is 0 there; but a logit that is divided by
+temperature and penalty overflows before that (seen from 1e-38 on), and then the text is noise.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +142,11 @@ def _sampling(given: Parameters) -> Sampling:
 
 
 def _check_ranges(given: Parameters) -> None:
-    wrong = {
-        "`temperature` must be strictly positive": given.temperature is not None
-        and not given.temperature > 0,
-        "`repetition_penalty` must be strictly positive": not _or(given.repetition_penalty, 1) > 0,
-        "`frequency_penalty` must be >= -2.0 and <= 2.0": not -2 <= _or(given.frequency_penalty, 0) <= 2,
-        "`presence_penalty` must be >= -2.0 and <= 2.0": not -2 <= _or(given.presence_penalty, 0) <= 2,
-        "`top_p` must be > 0.0 and <= 1.0": not 0 < _or(given.top_p, 1) <= 1,
-        "`top_k` must be strictly positive": given.top_k is not None and given.top_k <= 0,
-        f"`seed` must be >= 0 and <= {MAX_SEED}": not 0 <= (given.seed or 0) <= MAX_SEED,
-    }
-    for message, is_wrong in wrong.items():
-        if is_wrong:
-            raise InvalidRequestError(message)
+    for name, (least, most) in _BOUNDS.items():
+        value = getattr(given, name)
+        # Written so that NaN is refused, too.
+        if value is not None and not least <= value <= most:
+            raise InvalidRequestError(f"`{name}` must be >= {least} and <= {most}. Given: {value}")
 
 
 def _or(value: float | None, default: float) -> float:
@@ -176,7 +181,7 @@ def _new_tokens(asked: int | None, input_length: int, limits: Limits) -> int:
     if asked is None:
         return min(DEFAULT_NEW_TOKENS, left)
     if asked <= 0:
-        raise InvalidRequestError("`max_new_tokens` must be strictly positive")
+        raise InvalidRequestError(f"`max_new_tokens` must be strictly positive. Given: {asked}")
     if asked > left:
         raise InvalidRequestError(
             f"`inputs` tokens + `max_new_tokens` must be <= {limits.max_total_tokens}. "

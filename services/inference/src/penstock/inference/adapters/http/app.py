@@ -1,81 +1,65 @@
-"""The FastAPI application."""
+"""The application: every path of the dialects, and those for who watches the process."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
-from fastapi import FastAPI, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, Router
 
 from penstock.inference.adapters.http import wire
-from penstock.inference.adapters.http.chat import chat_router
-from penstock.inference.adapters.http.embed import PREFIX, embed_router
-from penstock.inference.adapters.http.generate import generate_router
-from penstock.inference.adapters.http.service import Service, error_response, json_response
-from penstock.inference.adapters.http.tokenize import tokenize_router
-from penstock.inference.domain.errors import InferenceError, UnhealthyError
-from penstock.inference.handler.answers import ReaderGoneError
+from penstock.inference.adapters.http.chat import chat_routes
+from penstock.inference.adapters.http.embed import PREFIX, embed_routes
+from penstock.inference.adapters.http.generate import generate_routes
+from penstock.inference.adapters.http.service import Service, error_response, get, json_response
+from penstock.inference.adapters.http.tokenize import tokenize_routes
+from penstock.inference.domain.errors import UnhealthyError
 from penstock.telemetry.scrape import Scrape
 
 Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 
 
-def make_app(service: Service, lifespan: Lifespan) -> FastAPI:
+def make_app(service: Service, lifespan: Lifespan) -> Router:
     """Return the application; `lifespan` starts and stops what the service runs on."""
-
-    @asynccontextmanager
-    async def run(_: FastAPI) -> AsyncIterator[None]:
-        async with lifespan():
-            yield
-
-    app = FastAPI(
-        title="Penstock inference",
-        openapi_url=None,
-        lifespan=run,
-        telemetry={"tracing": False, "logs": False},  # we have our own, and one is enough
-    )
-
-    @app.exception_handler(InferenceError)
-    async def failed(_: Request, error: InferenceError) -> Response:
-        service.metrics.failed(error)
-        return error_response(error)
-
-    @app.exception_handler(ReaderGoneError)
-    async def gone(_: Request, __: ReaderGoneError) -> Response:
-        return Response(status_code=499)
-
-    for make in (generate_router, chat_router, tokenize_router, embed_router):
-        app.include_router(make(service))
-    _add_status_routes(app, service)
-    return app
+    routes: list[BaseRoute] = [
+        *generate_routes(service),
+        *tokenize_routes(service),
+        *chat_routes(service),
+        *embed_routes(service),
+        *_status_routes(service),
+    ]
+    return Router(routes, redirect_slashes=False, lifespan=lambda _: lifespan())
 
 
-def _add_status_routes(app: FastAPI, service: Service) -> None:
-    @app.get("/livez")
-    async def livez() -> Response:
+def _status_routes(service: Service) -> list[Route]:
+    async def livez(_: Request) -> Response:
         return Response(status_code=200)
 
-    @app.get("/readyz")
-    async def readyz() -> Response:
+    async def readyz(_: Request) -> Response:
         return json_response(service.readiness.body(), 200 if service.readiness.is_ready else 503)
 
-    @app.get("/health")
-    @app.get("/ping")
-    async def health() -> Response:
+    async def health(_: Request) -> Response:
         waiting = _waiting(service, "model")
         return Response(status_code=200) if waiting is None else error_response(UnhealthyError(waiting))
 
-    @app.get(f"{PREFIX}/health")
-    async def embeddings_health() -> Response:
+    async def embeddings_health(_: Request) -> Response:
         waiting = _waiting(service, "embeddings")
         if waiting is None:
             return Response(status_code=200)
         return json_response({"error": waiting, "error_type": "Unhealthy"}, 503)
 
-    @app.get("/info")
-    async def info() -> Response:
+    async def info(_: Request) -> Response:
         return json_response(_info(service))
 
-    app.add_route("/metrics", Scrape(service.metrics.registry), methods=["GET"])  # type: ignore[arg-type]
+    return [
+        get(service, "/livez", livez),
+        get(service, "/readyz", readyz),
+        get(service, "/health", health),
+        get(service, "/ping", health),
+        get(service, f"{PREFIX}/health", embeddings_health),
+        get(service, "/info", info),
+        Route("/metrics", Scrape(service.metrics.registry), methods=["GET"]),
+    ]
 
 
 def _waiting(service: Service, part: str) -> str | None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
-from fastapi import FastAPI
+from starlette.routing import Router
 
 from penstock.inference.adapters.embedding_batcher import EmbeddingBatcher
 from penstock.inference.adapters.engine import BatchEngine, EngineSettings
@@ -42,7 +42,7 @@ class Parts:
 class Assembly:
     """The application and the parts that a caller may want to look at."""
 
-    app: FastAPI
+    app: Router
     service: Service
     engine: BatchEngine[TextModel]
 
@@ -100,5 +100,6 @@ def assemble(parts: Parts, on_hopeless: Callable[[str], None]) -> Assembly:
             task.cancel()
             engine.stop()
             service.embeddings.stop()
+            service.long_work.stop()
 
     return Assembly(make_app(service, lifespan), service, engine)

@@ -3,8 +3,7 @@
 from typing import TypeVar
 
 import msgspec
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 
 from penstock.inference.domain.errors import BodyTooLargeError, InvalidRequestError
 from penstock.inference.handler.answers import ReaderGoneError
@@ -21,7 +20,12 @@ too large is taken in, piece by piece, before it is refused.
 
 
 async def read_body(request: Request, limit: int) -> bytes:
-    """Return the body. Raises BodyTooLargeError; never holds more than `limit` bytes and one piece."""
+    """Return the body. Raises BodyTooLargeError; never holds more than `limit` bytes and one piece.
+
+    A body that says that it is far too large is refused before it is read.
+    """
+    if _declared(request) > limit + DISCARDED_BYTES:
+        raise BodyTooLargeError(limit)
     body = bytearray()
     seen = 0
     try:
@@ -38,6 +42,11 @@ async def read_body(request: Request, limit: int) -> bytes:
     if seen > limit:
         raise BodyTooLargeError(limit)
     return bytes(body)
+
+
+def _declared(request: Request) -> int:
+    length = request.headers.get("content-length", "")
+    return int(length) if len(length) < 20 and length.isdigit() else 0
 
 
 def decode(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:

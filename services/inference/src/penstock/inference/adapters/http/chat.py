@@ -1,17 +1,26 @@
 """OpenAI's chat completions, as TGI speaks them, and /v1/models."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 import msgspec
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from penstock.inference.adapters.http import chat_wire as wire
 from penstock.inference.adapters.http.body import decode, read_body
-from penstock.inference.adapters.http.service import Service, encode_json, error_event, json_response
+from penstock.inference.adapters.http.service import (
+    Service,
+    encode_json,
+    error_event,
+    get,
+    json_response,
+    post,
+)
 from penstock.inference.adapters.http.streaming import EventStream, complete_all
 from penstock.inference.domain.errors import InferenceError, InvalidRequestError, UnsupportedParameterError
-from penstock.inference.domain.generation import Delta, Finish, FinishReason, Token
+from penstock.inference.domain.generation import Delta, Finish, FinishReason, Job, Token
 from penstock.inference.handler.answers import submit_all
 from penstock.inference.handler.parameters import Parameters, jobs
 
@@ -24,18 +33,13 @@ _REASONS = {
 _DONE = b"data: [DONE]\n\n"
 
 
-def chat_router(service: Service) -> APIRouter:
+def chat_routes(service: Service) -> list[Route]:
     """Return the routes."""
-    router = APIRouter()
 
-    @router.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
         service.metrics.arrived()
         asked = decode(await read_body(request, service.max_body_bytes), _DECODER)
-        given = _parameters(asked)
-        prompt = service.tokenizer.chat(plain_messages(asked.messages))
-        todo = jobs(prompt, given, service.limits, service.tokenizer, stream=asked.stream)
-        answers = submit_all(service.engine, todo)
+        answers = submit_all(service.engine, await _jobs(service, asked))
         if asked.stream:
             events = _Chunks(service, asked)
             return EventStream(answers[0], events.encode, events.failed)
@@ -43,12 +47,25 @@ def chat_router(service: Service) -> APIRouter:
         service.finished(answer.finish)
         return json_response(_completion(service, asked, answer.tokens, answer.finish))
 
-    @router.get("/v1/models")
-    async def models() -> Response:
+    async def models(_: Request) -> Response:
         model = wire.ModelInfo(service.model_id, "model", 0, "penstock")
         return json_response(wire.ModelList("list", [model]))
 
-    return router
+    return [post(service, "/v1/chat/completions", completions), get(service, "/v1/models", models)]
+
+
+async def _jobs(service: Service, asked: wire.ChatRequest) -> list[Job]:
+    given, messages, tokenizer = _parameters(asked), plain_messages(asked.messages), service.tokenizer
+
+    def made() -> list[Job]:
+        return jobs(tokenizer.chat(messages), given, service.limits, tokenizer, stream=asked.stream)
+
+    return await service.long_work.run(characters(messages), made)
+
+
+def characters(messages: Sequence[Mapping[str, str]]) -> int:
+    """Return how long the messages are together."""
+    return sum(len(message["role"]) + len(message["content"]) for message in messages)
 
 
 def plain_messages(messages: list[wire.Message]) -> list[dict[str, str]]:

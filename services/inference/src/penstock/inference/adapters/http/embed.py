@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from penstock.inference.adapters.embedding_batcher import MAX_ROWS
 from penstock.inference.adapters.http.body import decode, read_body
-from penstock.inference.adapters.http.service import Service, encode_json, json_response
+from penstock.inference.adapters.http.service import Service, encode_json, get, json_response, post
 from penstock.inference.adapters.minilm import Array
 from penstock.inference.domain.errors import BodyTooLargeError, InferenceError
 
@@ -58,9 +59,8 @@ _TYPES = {
 }
 
 
-def embed_router(service: Service) -> APIRouter:
+def embed_routes(service: Service) -> list[Route]:
     """Return the routes: all of TEI's under /tei, and /embed at the root as well."""
-    router = APIRouter()
 
     async def embed(request: Request) -> Response:
         try:
@@ -73,10 +73,6 @@ def embed_router(service: Service) -> APIRouter:
             return json_response({"error": str(error), "error_type": kind}, status, close=close)
         return Response(encode_json(vectors.tolist()), media_type="application/json")
 
-    for path in ("/embed", f"{PREFIX}/embed", PREFIX, f"{PREFIX}/"):
-        router.add_api_route(path, embed, methods=["POST"], response_model=None)
-
-    @router.post(f"{PREFIX}/v1/embeddings")
     async def embeddings(request: Request) -> Response:
         try:
             asked = decode(await read_body(request, service.max_body_bytes), _OPENAI_DECODER)
@@ -87,17 +83,20 @@ def embed_router(service: Service) -> APIRouter:
             return json_response({"message": str(error), "code": status, "error_type": kind}, status)
         return json_response(_openai(service, vectors, tokens, asked.encoding_format))
 
-    @router.get(f"{PREFIX}/info")
-    async def info() -> Response:
+    async def info(_: Request) -> Response:
         return json_response(_info(service))
 
-    return router
+    return [
+        *(post(service, path, embed) for path in ("/embed", f"{PREFIX}/embed", PREFIX, f"{PREFIX}/")),
+        post(service, f"{PREFIX}/v1/embeddings", embeddings),
+        get(service, f"{PREFIX}/info", info),
+    ]
 
 
 async def _vectors(service: Service, asked: EmbedRequest) -> tuple[Array, int]:
     model = service.embeddings.model
     texts = _texts(asked.inputs)
-    rows = model.tokenize(texts)
+    rows = await service.long_work.run(sum(map(len, texts)), lambda: model.tokenize(texts))
     for row in rows:
         if asked.truncate is False and len(row) > model.max_length:
             raise RefusedError(

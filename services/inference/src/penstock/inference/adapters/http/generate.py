@@ -1,50 +1,66 @@
 """TGI's own endpoints: /, /generate, /generate_stream."""
 
 import msgspec
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from penstock.inference.adapters.http import wire
 from penstock.inference.adapters.http.body import decode, read_body
-from penstock.inference.adapters.http.service import Service, encode_json, error_event, json_response
+from penstock.inference.adapters.http.service import (
+    Service,
+    encode_json,
+    error_event,
+    json_response,
+    post,
+)
 from penstock.inference.adapters.http.streaming import EventStream, complete_all
 from penstock.inference.domain.errors import InferenceError
-from penstock.inference.domain.generation import Delta, Token
+from penstock.inference.domain.generation import Delta, Job, Token
 from penstock.inference.handler.answers import Complete, best, submit_all
 from penstock.inference.handler.parameters import LEFT_OUT, Parameters, jobs
 
 _DECODER = msgspec.json.Decoder(wire.GenerateRequest)
 
 
-def generate_router(service: Service) -> APIRouter:
+def generate_routes(service: Service) -> list[Route]:
     """Return the routes."""
-    router = APIRouter()
 
     async def read(request: Request) -> wire.GenerateRequest:
         return decode(await read_body(request, service.max_body_bytes), _DECODER)
 
-    @router.post("/generate")
     async def generate(request: Request) -> Response:
         return json_response(await _whole(service, request, await read(request)))
 
-    @router.post("/generate_stream")
     async def generate_stream(request: Request) -> Response:
-        return _stream(service, await read(request))
+        return await _stream(service, await read(request))
 
-    @router.post("/")
     async def compatible(request: Request) -> Response:
         asked = await read(request)
         if asked.stream:
-            return _stream(service, asked)
+            return await _stream(service, asked)
         return json_response([await _whole(service, request, asked)])
 
-    return router
+    return [
+        post(service, "/generate_stream", generate_stream),
+        post(service, "/generate", generate),
+        post(service, "/", compatible),
+    ]
+
+
+async def _jobs(service: Service, asked: wire.GenerateRequest, *, stream: bool) -> list[Job]:
+    service.metrics.arrived()
+    given, tokenizer = asked.parameters or LEFT_OUT, service.tokenizer
+
+    def made() -> list[Job]:
+        return jobs(asked.inputs, given, service.limits, tokenizer, stream=stream)
+
+    return await service.long_work.run(len(asked.inputs), made)
 
 
 async def _whole(service: Service, request: Request, asked: wire.GenerateRequest) -> wire.GenerateResponse:
-    service.metrics.arrived()
     given = asked.parameters or LEFT_OUT
-    todo = jobs(asked.inputs, given, service.limits, service.tokenizer, stream=False)
+    todo = await _jobs(service, asked, stream=False)
     chosen, others = best(await complete_all(request, submit_all(service.engine, todo)))
     service.finished(chosen.finish)
     prefix = asked.inputs if given.return_full_text else ""
@@ -79,10 +95,9 @@ def _sequence(prefix: str, answer: Complete) -> wire.BestOfSequence:
     )
 
 
-def _stream(service: Service, asked: wire.GenerateRequest) -> Response:
-    service.metrics.arrived()
+async def _stream(service: Service, asked: wire.GenerateRequest) -> Response:
     given = asked.parameters or LEFT_OUT
-    todo = jobs(asked.inputs, given, service.limits, service.tokenizer, stream=True)
+    todo = await _jobs(service, asked, stream=True)
     answer = submit_all(service.engine, todo)[0]
     encoder = _Events(service, given, asked.inputs if given.return_full_text else "")
 

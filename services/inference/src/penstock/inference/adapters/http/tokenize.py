@@ -1,14 +1,15 @@
 """/tokenize and /chat_tokenize."""
 
 import msgspec
-from fastapi import APIRouter, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from penstock.inference.adapters.http import wire
 from penstock.inference.adapters.http.body import decode, read_body
-from penstock.inference.adapters.http.chat import plain_messages
+from penstock.inference.adapters.http.chat import characters, plain_messages
 from penstock.inference.adapters.http.chat_wire import ChatRequest
-from penstock.inference.adapters.http.service import Service, json_response
+from penstock.inference.adapters.http.service import Service, encode_json, post
 from penstock.inference.domain.offsets import character_spans
 from penstock.inference.ports import TextTokenizer
 
@@ -16,22 +17,33 @@ _DECODER = msgspec.json.Decoder(wire.GenerateRequest)
 _CHAT_DECODER = msgspec.json.Decoder(ChatRequest)
 
 
-def tokenize_router(service: Service) -> APIRouter:
-    """Return the routes."""
-    router = APIRouter()
+def tokenize_routes(service: Service) -> list[Route]:
+    """Return the routes. Their answers are made where the text is tokenized, since they are far longer."""
 
-    @router.post("/tokenize")
     async def tokenize(request: Request) -> Response:
         asked = decode(await read_body(request, service.max_body_bytes), _DECODER)
-        return json_response(_tokens(service.tokenizer, asked.inputs))
+        tokenizer = service.tokenizer
 
-    @router.post("/chat_tokenize")
+        def made() -> bytes:
+            return encode_json(_tokens(tokenizer, asked.inputs))
+
+        return _json(await service.long_work.run(len(asked.inputs), made))
+
     async def chat_tokenize(request: Request) -> Response:
         asked = decode(await read_body(request, service.max_body_bytes), _CHAT_DECODER)
-        text = service.tokenizer.chat(plain_messages(asked.messages))
-        return json_response(wire.ChatTokenizeResponse(_tokens(service.tokenizer, text), text))
+        messages, tokenizer = plain_messages(asked.messages), service.tokenizer
 
-    return router
+        def made() -> bytes:
+            text = tokenizer.chat(messages)
+            return encode_json(wire.ChatTokenizeResponse(_tokens(tokenizer, text), text))
+
+        return _json(await service.long_work.run(characters(messages), made))
+
+    return [post(service, "/tokenize", tokenize), post(service, "/chat_tokenize", chat_tokenize)]
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")
 
 
 def _tokens(tokenizer: TextTokenizer, text: str) -> list[wire.SimpleToken]:
