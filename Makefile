@@ -79,6 +79,7 @@ test-doctor: ## What `penstock doctor` finds in brokers with something wrong in 
 test-secure: ## The whole stack on a Kafka with TLS, users and ACLs, minutes
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/secure
+	@PENSTOCK_TEST_KAFKA_CLIENT=kafka-python $(BIN)/pytest e2e/secure/test_secure_stack.py
 
 # PENSTOCK_TEST_STACK_ACCOUNTS_DB and so on name servers that run already; see e2e/conftest.py.
 test-servers: ## The end-to-end tests on PostgreSQL and Redis instead of SQLite and folders, minutes (needs both installed)

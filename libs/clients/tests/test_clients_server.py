@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 
 from libs.clients.tests.raw_server import END, FOREVER, STREAM, Answer, RawServer, answer, chunk, serving
-from penstock.clients.errors import Busy, ModelServerError, Refused, Unavailable, WrongDialect
+from penstock.clients.errors import Away, Busy, ModelServerError, Refused, Unavailable, WrongDialect
 from penstock.clients.server import ModelServer
 from penstock.telemetry.spans import traceparent
 
@@ -33,7 +33,8 @@ async def failure(server: RawServer, seconds: float = 5.0) -> ModelServerError:
     [
         *((status, Refused) for status in (400, 413, 422)),
         (429, Busy),
-        *((status, Unavailable) for status in (401, 403, 408, 424, 425, 500, 502, 503, 504)),
+        *((status, Away) for status in (502, 503, 504)),
+        *((status, Unavailable) for status in (401, 403, 408, 424, 425, 500)),
         *((status, WrongDialect) for status in (301, 302, 307, 404, 405, 415, 418)),
     ],
 )
@@ -103,11 +104,11 @@ async def test_a_slow_answer_is_given_up_and_its_connection_closed(slow: Answer)
     assert error.why == "no answer within 0.3 s"
 
 
-async def test_a_server_that_is_not_there_is_unavailable() -> None:
+async def test_a_server_that_is_not_there_is_away() -> None:
     asked = ModelServer("http://127.0.0.1:1")
-    with pytest.raises(Unavailable, match="no answer"):
+    with pytest.raises(Away, match="no connection"):
         await asked.fetch("/x")
-    with pytest.raises(Unavailable, match="no answer"):
+    with pytest.raises(Away, match="no connection"):
         await anext(asked.stream("/x", b"{}"))
     await asked.close()
 

@@ -74,7 +74,7 @@ async def test_no_server_is_a_transient_error_and_a_reason_to_wait() -> None:
     tei = TeiEmbedder("http://127.0.0.1:1", SIZE)
     with pytest.raises(TransientError, match="embeddings_unavailable"):
         await tei.embed(["a"])
-    assert "http://127.0.0.1:1: no answer" in (await tei.health() or "")
+    assert "http://127.0.0.1:1: no connection" in (await tei.health() or "")
     await tei.close()
 
 

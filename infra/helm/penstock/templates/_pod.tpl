@@ -4,6 +4,7 @@
 {{- $kafka := $.Values.kafka -}}
 - {name: PENSTOCK_KAFKA, value: {{ $kafka.bootstrapServers | quote }}}
 - {name: PENSTOCK_KAFKA_PROTOCOL, value: {{ $kafka.protocol }}}
+- {name: PENSTOCK_KAFKA_CLIENT, value: {{ $kafka.client }}}
 {{- if include "penstock.sasl" $ }}
 - {name: PENSTOCK_KAFKA_MECHANISM, value: {{ $kafka.mechanism }}}
 - {name: PENSTOCK_KAFKA_USER, value: {{ index . 1 }}}

@@ -17,7 +17,7 @@ from penstock.devstack.plain import plain
 from penstock.devstack.replays import Compared, Recorded, Replays, changes
 from penstock.messages.chat import Seen
 from penstock.streaming.adapters.kafka import open_producer, open_reader
-from penstock.streaming.connection import Cluster
+from penstock.streaming.connection import Cluster, by_kafka_python
 from penstock.streaming.ports import BrokerError
 
 _LONGEST_DIFF = 20_000
@@ -36,9 +36,9 @@ async def replay_aloud(
 ) -> bool:
     """Prints a line for each answer and a summary; True if every question was answered again."""
     try:
-        reader = await open_reader(cluster)
+        reader = await open_reader(by_kafka_python(cluster))
         try:
-            producer = await open_producer(cluster)
+            producer = await open_producer(by_kafka_python(cluster))
             try:
                 replays = Replays(reader, producer, lambda: time.time_ns() // 1_000_000)
                 recorded = await replays.recorded(since_ms, until_ms, tenant, limit)

@@ -20,7 +20,7 @@ from penstock.devstack.screen import make_console
 from penstock.devstack.times import parse_time, show_time
 from penstock.devstack.where import cluster_here
 from penstock.messages.topics import TOPICS, Topic
-from penstock.streaming.connection import Cluster
+from penstock.streaming.connection import Cluster, by_kafka_python
 from penstock.streaming.deadletters import Choice, DeadLetters, Letter, Outcome, topic_named
 from penstock.streaming.ports import BrokerError, Record
 
@@ -189,6 +189,7 @@ async def _dead_letters(cluster: Cluster) -> AsyncIterator[DeadLetters]:
     from penstock.streaming.adapters.kafka import open_producer, open_reader
     from penstock.streaming.admin import delete_before
 
+    cluster = by_kafka_python(cluster)
     reader = await open_reader(cluster)
     try:
         producer = await open_producer(cluster)

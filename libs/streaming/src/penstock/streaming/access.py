@@ -64,6 +64,8 @@ def _grants(service: str) -> Iterator[Grant]:
         yield Grant(service, "TOPIC", "WRITE", topic.dlq)
     if flow.handled:
         yield Grant(service, "GROUP", "READ", service, prefixed=True)
+    elif not flow.operator:  # librdkafka looks for a group's coordinator, also where it only reads
+        yield Grant(service, "GROUP", "DESCRIBE", service, prefixed=True)
     if flow.operator:
         yield from _operating(service)
 

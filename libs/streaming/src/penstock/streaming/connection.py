@@ -61,6 +61,11 @@ def as_connection(cluster: Cluster) -> KafkaConnection:
     return KafkaConnection(cluster) if isinstance(cluster, str) else cluster
 
 
+def by_kafka_python(cluster: Cluster) -> KafkaConnection:
+    """Return the same cluster for who only looks or administers: that is kafka-python's work in any case."""
+    return replace(as_connection(cluster), client=KAFKA_PYTHON)
+
+
 class KafkaAccess(BaseSettings):
     """How to speak to a cluster and as whom, from the environment (`PENSTOCK_KAFKA_PROTOCOL` and so on)."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from penstock.messages.envelope import Headers
+from penstock.streaming.ports import BrokerError
 from penstock.telemetry import names
 from penstock.telemetry import stage_metrics as metrics
 from penstock.telemetry.meters import Attributes, watched
@@ -14,11 +15,13 @@ from penstock.telemetry.meters import Attributes, watched
 class Backlog:
     """Counts for one producer, and tells it as metrics until it is closed; for one event loop.
 
-    There is room while no more than `most` bytes are pending.
+    There is room while no more than `most` bytes are pending. `broken` says that the producer may write
+    nothing any more.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self.broken = False
         self._pending = 0
         self._records = 0
         self._room = asyncio.Event()
@@ -55,6 +58,11 @@ class Backlog:
         if self._pending <= self._most:
             self._room.set()
 
+    def give_up(self) -> None:
+        """Take note that the producer is broken, and let those who wait for room know."""
+        self.broken = True
+        self._room.set()
+
     def refused(self, topic: str, error: str) -> None:
         """Count a record that was not taken."""
         self._failed[topic, error] += 1
@@ -64,9 +72,16 @@ class Backlog:
         self._sent[topic] -= 1
         self._failed[topic, error] += 1
 
+    @property
+    def is_full(self) -> bool:
+        """Whether `room` would wait."""
+        return not self._room.is_set()
+
     async def room(self) -> None:
-        """Wait for it."""
+        """Wait for it. Raises BrokerError if the producer is broken."""
         await self._room.wait()
+        if self.broken:
+            raise BrokerError("the producer has given up a record, and may write none any more")
 
     async def empty(self) -> None:
         """Wait until nothing is pending."""

@@ -8,7 +8,7 @@ from penstock.streaming.adapters.kafka import open_producer, open_reader, partit
 from penstock.streaming.adapters.kafka.overview import open_overview
 from penstock.streaming.admin import delete_before
 from penstock.streaming.clock import unix_ms
-from penstock.streaming.connection import Cluster
+from penstock.streaming.connection import Cluster, by_kafka_python
 from penstock.streaming.deadletters import DeadLetters
 from penstock.streaming.ports import Overview, Reader
 from penstock.streaming.worker import topics_awaited
@@ -18,7 +18,7 @@ class KafkaLog:
     """The log of this cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+        self._cluster = by_kafka_python(cluster)
 
     async def missing(self) -> str | None:
         return await topics_awaited(self._cluster, FLOWS["observer"])

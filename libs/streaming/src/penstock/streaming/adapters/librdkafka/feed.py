@@ -125,6 +125,7 @@ class Feed(Generic[B]):
                 await self.call(end)
         except TimeoutError:
             log.warning("kafka_client_not_closed", thread=self._thread.name)
+        self._wake()
 
     def be_caller(self) -> None:
         """Let the current thread make calls to the client while the other one polls.

@@ -60,7 +60,6 @@ class LibrdkafkaProducer:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._backlog = Backlog(MAX_PENDING_BYTES)
-        self._broken = False
         self._bell = threading.Event()
         self._acknowledged: list[Acknowledged] = []
         self._counts: dict[str, int] = {}
@@ -83,7 +82,11 @@ class LibrdkafkaProducer:
 
     @property
     def broken(self) -> bool:
-        return self._broken
+        return self._backlog.broken
+
+    @property
+    def is_full(self) -> bool:
+        return self._backlog.is_full
 
     def send(
         self,
@@ -138,7 +141,8 @@ class LibrdkafkaProducer:
     def _refuse(self, done: asyncio.Future[int], topic: str, error: Exception) -> None:
         self._backlog.refused(topic, _name(error))
         if isinstance(error, KafkaException):
-            self._broken |= bool(error.args[0].fatal())
+            if error.args[0].fatal():
+                self._backlog.give_up()
             done.set_exception(as_broker_error(error))
         else:
             done.set_exception(BrokerError(f"{topic}: not taken: {error}"))
@@ -148,7 +152,8 @@ class LibrdkafkaProducer:
             self._backlog.settled(size)
             if isinstance(outcome, KafkaError):
                 self._backlog.lost(topic, outcome.name())
-                self._broken |= outcome.code() not in _HARMLESS
+                if outcome.code() not in _HARMLESS:
+                    self._backlog.give_up()
                 if not done.done():
                     done.set_exception(as_broker_error(outcome))
             elif not done.done():
@@ -176,7 +181,7 @@ class LibrdkafkaProducer:
             self._client.poll(wait)
         except KafkaException as error:  # fatal ones are raised here; sending fails from now on
             log.error("producer_failed", error=str(error))
-            self._broken = True
+            self._tell(lambda _: self._backlog.give_up(), None)
         if self._acknowledged:
             acknowledged, self._acknowledged = self._acknowledged, []
             self._tell(self._settle, acknowledged)
