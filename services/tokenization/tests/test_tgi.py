@@ -1,4 +1,4 @@
-"""The backend's tokenizer over HTTP: counts without the gap, limits that are kept, and what failures become."""
+"""The backend's tokenizer over HTTP: counts without the gap, kept limits, and what failures become."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
