@@ -20,9 +20,11 @@ import msgspec
 import uvloop
 from huggingface_hub import AsyncInferenceClient
 
+from penstock.clients.server import ModelServer
+
 STREAMS, TOKENS, INTER_MS = 64, 64, 5
-CALLS = 2_000
-ROUNDS = 5
+CALLS = 800
+ROUNDS = 3
 HEADERS = {"content-type": "application/json"}
 QUESTION = msgspec.json.encode({"messages": [{"role": "user", "content": "Why do dams leak? " * 10}]})
 PROMPT = msgspec.json.encode(
@@ -42,6 +44,9 @@ class Arm:
     async def stream(self, path: str, body: bytes) -> int:
         """Return how many events came."""
         raise NotImplementedError
+
+    async def close(self) -> None:
+        """Close the connections."""
 
 
 class Httpx(Arm):
@@ -82,6 +87,9 @@ class Aiohttp(Arm):
     async def call(self, path: str, body: bytes) -> bytes:
         async with self._session.post(path, data=body, headers=HEADERS) as response:
             return await response.read()
+
+    async def close(self) -> None:
+        await self._session.close()
 
     async def stream(self, path: str, body: bytes) -> int:
         count = 0
@@ -165,7 +173,23 @@ class Httptools(Arm):
         return count
 
 
-ARMS: tuple[Callable[[str], Arm], ...] = (Httpx, Hub, Aiohttp, Httptools)
+class Ours(Arm):
+    name = "penstock.clients, on aiohttp"
+
+    def __init__(self, url: str) -> None:
+        self._server = ModelServer(url)
+
+    async def call(self, path: str, body: bytes) -> bytes:
+        return await self._server.fetch(path, body)
+
+    async def stream(self, path: str, body: bytes) -> int:
+        return sum([len(found) async for found in self._server.stream(path, body)])
+
+    async def close(self) -> None:
+        await self._server.close()
+
+
+ARMS: tuple[Callable[[str], Arm], ...] = (Httpx, Hub, Aiohttp, Httptools, Ours)
 
 
 async def _busy_us(work: Awaitable[object]) -> float:
@@ -195,6 +219,8 @@ async def _measure(url: str) -> None:
             if not isinstance(arm, Hub):
                 calls.append(await _busy_us(_calls(arm)) / CALLS)
             streams.append(await _busy_us(_streams(arm)) / (STREAMS * TOKENS))
+    for arm in arms:
+        await arm.close()
     print(f"{'client':36}{'us a request':>14}{'us a token':>14}")  # noqa: T201  # what it is for
     for name, (calls, streams) in figures.items():
         call = f"{statistics.median(calls):14.0f}" if calls else f"{'-':>14}"
