@@ -36,7 +36,8 @@ class Conversation(Response):
             span.set_attribute(names.GEN_AI_REQUEST_MODEL, question.content.model)
             async with service.asking.ask(question, span) as attended:
                 del question  # it may be large, and the answer long
-                serve_request(scope, attended.request_id)
+                if attended.request_id != scope["state"]["request_id"]:
+                    serve_request(scope, attended.request_id)
                 client, times = Connected(scope, receive, send), service.measures.times(scope)
                 await show(client, attended, wish, service.limits.keep_alive_s, times)
                 end = attended.follower.answer.end

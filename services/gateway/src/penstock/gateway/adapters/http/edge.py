@@ -43,7 +43,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         state = scope.setdefault("state", {})
-        serve_request(scope, self._service.exchange.new_id())
+        state["request_id"] = self._service.exchange.new_id()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -53,14 +53,14 @@ class Edge:
             await send(message)
 
         state["direct_send"] = send
-        try:
-            if scope["path"].startswith(CLOSED):
+        app = self._app
+        if scope["path"].startswith(CLOSED):
+            try:
                 state["caller"] = await self._caller(scope)
-                serve_request(scope, state["request_id"])
-        except ApiError as error:
-            await error_reply(error)(scope, receive, send_with_headers)
-        else:
-            await self._app(scope, receive, send_with_headers)
+            except ApiError as error:
+                app = error_reply(error)
+        serve_request(scope, state["request_id"])
+        await app(scope, receive, send_with_headers)
 
     async def _caller(self, scope: Scope) -> Caller:
         """Return who calls: by the key that is given, else by the session's cookie."""
