@@ -92,7 +92,11 @@ class KafkaGroupConsumer:
 
     def _last_commit(self, partition: Partition) -> Position:
         committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)
-        return Position(committed.offset, committed.metadata or "") if committed else Position(0)
+        if not committed:
+            return Position(0)
+        return Position(
+            committed.offset, (committed.metadata or "").rstrip("\0")
+        )  # confluent-kafka writes C's end, too
 
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
