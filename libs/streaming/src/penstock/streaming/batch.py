@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 from opentelemetry.trace import Span, use_span
 
@@ -60,7 +60,7 @@ class BatchProcessor:
     def note(self, _partition: Partition, _offset: int, /) -> str:
         return ""
 
-    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
+    def caught_up(self, partitions: Collection[Partition], at_ms: int) -> None:
         """Each event stands for itself: nothing waits for the end of the log."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from contextlib import aclosing
 
 from opentelemetry import trace
@@ -76,7 +76,7 @@ class EachProcessor:
     def note(self, _partition: Partition, _offset: int, /) -> str:
         return ""
 
-    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
+    def caught_up(self, partitions: Collection[Partition], at_ms: int) -> None:
         """Each event stands for itself: nothing waits for the end of the log."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:

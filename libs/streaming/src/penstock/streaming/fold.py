@@ -1,7 +1,7 @@
 """Events folded into the state of their subject, in log order; committed when the subject has ended."""
 
 import asyncio
-from collections.abc import Collection, Coroutine, Mapping
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -84,7 +84,6 @@ class FoldProcessor:
         self._outbox, self._failures, self._spans, _, self._meter = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
         self._epochs: dict[Partition, _Epochs] = {}
-        self._read_to: dict[Partition, int] = {}
         self._log_ms: dict[Partition, int] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._broken: BaseException | None = None
@@ -92,7 +91,7 @@ class FoldProcessor:
 
     def submit(self, work: Work) -> None:
         received = work.received
-        self._read(received.partition, received.offset + 1, work.record.timestamp_ms)
+        self._read(received.partition, work.record.timestamp_ms)
         if not self._epochs[received.partition].admits(received.envelope.epoch, received.offset):
             self._meter.fenced[work.topic.name] += 1
             work.done()
@@ -178,14 +177,12 @@ class FoldProcessor:
         epochs = self._epochs.get(partition)
         return str(epochs.before(offset)) if epochs else ""
 
-    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
-        for partition, end in ends.items():
-            if self._read_to.get(partition, 0) >= end:
-                self._read(partition, end, at_ms)
+    def caught_up(self, partitions: Collection[Partition], at_ms: int) -> None:
+        for partition in partitions:
+            self._read(partition, at_ms)
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         for partition in partitions:
-            self._read_to.pop(partition, None)
             self._log_ms.pop(partition, None)
         for key in [key for key in self._open if key[0] in partitions]:
             self._open.pop(key).span.end()
@@ -196,8 +193,7 @@ class FoldProcessor:
         for subject in self._open.values():
             subject.span.end()
 
-    def _read(self, partition: Partition, to: int, at_ms: int) -> None:
-        self._read_to[partition] = max(to, self._read_to.get(partition, 0))
+    def _read(self, partition: Partition, at_ms: int) -> None:
         self._log_ms[partition] = max(at_ms, self._log_ms.get(partition, 0))
 
     def _begin(self, work: Work) -> _Subject:

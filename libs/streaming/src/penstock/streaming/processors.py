@@ -1,6 +1,6 @@
 """How the runner hands events to a stage's handler: the interface and what all three ways share."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import NamedTuple, Protocol
 
 from penstock.messages.envelope import Envelope
@@ -62,8 +62,8 @@ class Processor(Protocol):
     def note(self, partition: Partition, offset: int, /) -> str:
         """Return what to keep with the commit of an offset. Called from any thread."""
 
-    def looked(self, ends: Mapping[Partition, int], at_ms: int) -> None:
-        """Take note of where partitions ended at a time of the broker's clock (Unix milliseconds)."""
+    def caught_up(self, partitions: Collection[Partition], at_ms: int) -> None:
+        """Take note that all has been read which partitions held at a time of the broker (Unix ms)."""
 
     def revoke(self, partitions: Collection[Partition]) -> None:
         """Forget what waits of partitions that were taken away; what runs may end."""

@@ -196,7 +196,11 @@ class Runner:
         now_ms = self._clock()
         with suppress(BrokerError):
             self._meter.ends = await self._consumer.ends()
-            self._processor.looked(self._meter.ends, now_ms)
+            marks = self._offsets.marks()
+            ends = self._meter.ends.items()
+            self._processor.caught_up(
+                [p for p, end in ends if p in marks and marks[p].position >= end], now_ms
+            )
 
     def _accept(self, record: Record) -> None:
         self._clock.read(record.timestamp_ms)
