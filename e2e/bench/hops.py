@@ -12,11 +12,10 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import get_args
 
 import msgspec
 from rich.console import Console
@@ -32,9 +31,10 @@ from penstock.devstack.root import find_root
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import open_producer, open_reader
 from penstock.streaming.admin import ensure_topics
-from penstock.streaming.connection import KafkaConnection
+from penstock.streaming.connection import Client, KafkaConnection
 from penstock.streaming.ports import Partition
 
+CLIENTS: tuple[Client, ...] = get_args(Client)
 HOPS = 5
 _RELAYS = HOPS - 1
 _EVERY_S = 0.02
@@ -53,39 +53,24 @@ class HopRound(msgspec.Struct, frozen=True):
     relay_cpu_ms: float
 
 
-def clients() -> list[str]:
-    """The clients that the adapters know."""
-    return ["librdkafka", "kafka-python"] if _can_choose() else ["kafka-python"]
-
-
-def connection(client: str, servers: str) -> KafkaConnection:
-    """The broker, by one of the clients."""
-    chosen: dict[str, Any] = {"client": client} if _can_choose() else {}
-    return KafkaConnection(servers, **chosen)
-
-
-def _can_choose() -> bool:
-    return any(field.name == "client" for field in fields(KafkaConnection))
-
-
 async def measure(console: Console, folder: Path, plan: Plan) -> dict[str, list[HopRound]]:
     """Run the chains, the clients taking turns."""
-    found: dict[str, list[HopRound]] = {client: [] for client in clients()}
+    found: dict[str, list[HopRound]] = {client: [] for client in CLIENTS}
     with running_broker(folder) as broker:
-        for number, order in enumerate(rotated(clients(), plan.hop_rounds)):
+        for number, order in enumerate(rotated(CLIENTS, plan.hop_rounds)):
             for client in order:
                 console.print(f"    {client}, round {number + 1}")
-                cluster = connection(client, broker.bootstrap)
-                found[client].append(await _chain(cluster, client, f"{client}-{number}", plan.hop_records))
+                cluster = KafkaConnection(broker.bootstrap, client=client)
+                found[client].append(await _chain(cluster, f"{client}-{number}", plan.hop_records))
     return found
 
 
-async def _chain(cluster: KafkaConnection, client: str, name: str, count: int) -> HopRound:
+async def _chain(cluster: KafkaConnection, name: str, count: int) -> HopRound:
     topics = [f"{name}-{place}" for place in range(HOPS)]
     await ensure_topics(cluster, [Topic(topic, 1, ()) for topic in topics])
     async with AsyncExitStack() as relays:
         pids = {
-            source: await relays.enter_async_context(_relay(client, cluster.servers, source, target))
+            source: await relays.enter_async_context(_relay(cluster, source, target))
             for source, target in pairwise(topics)
         }
         processes = Processes(pids)
@@ -98,10 +83,10 @@ async def _chain(cluster: KafkaConnection, client: str, name: str, count: int) -
 
 
 @asynccontextmanager
-async def _relay(client: str, servers: str, source: str, target: str) -> AsyncIterator[int]:
+async def _relay(cluster: KafkaConnection, source: str, target: str) -> AsyncIterator[int]:
     """A relay that has its partition; its pid."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "e2e.bench.relay", client, servers, source, target),
+        *(sys.executable, "-m", "e2e.bench.relay", cluster.client, cluster.servers, source, target),
         cwd=find_root(),
         stdout=asyncio.subprocess.PIPE,
         preexec_fn=die_with_parent(os.getpid()),
@@ -110,7 +95,7 @@ async def _relay(client: str, servers: str, source: str, target: str) -> AsyncIt
         assert process.stdout is not None
         async with asyncio.timeout(_START_S):
             if not await process.stdout.readline():
-                raise BenchError(f"A relay by {client} ended with code {await process.wait()}")
+                raise BenchError(f"A relay by {cluster.client} ended with code {await process.wait()}")
         yield process.pid
     finally:
         if process.returncode is None:

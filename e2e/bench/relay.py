@@ -7,18 +7,19 @@ its partition, and relays until it is killed.
 from __future__ import annotations
 
 import sys
+from typing import cast
 
 import uvloop
 
-from e2e.bench.hops import connection
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
+from penstock.streaming.connection import Client, KafkaConnection
 
 _POLL_S = 1.0
 
 
-async def relay(client: str, servers: str, source: str, target: str) -> None:
+async def relay(client: Client, servers: str, source: str, target: str) -> None:
     """Relay for ever."""
-    cluster = connection(client, servers)
+    cluster = KafkaConnection(servers, client=client)
     producer = await open_producer(cluster, [target])
     consumer = await open_consumer(cluster, f"relay-{source}", [source], lambda _: None)
     while True:
@@ -31,4 +32,5 @@ async def relay(client: str, servers: str, source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(relay(*sys.argv[1:]))
+    chosen, *others = sys.argv[1:]
+    uvloop.run(relay(cast(Client, chosen), *others))

@@ -22,6 +22,8 @@ from penstock.messages.search import DEFAULT_STORE
 
 _SUPERVISOR = "supervisor"
 _STOP_S = 5.0
+_DEADLINE_S = 300.0
+"""Of a request: a slow machine makes a slow run, not a void one."""
 _OURS = ("PENSTOCK_STATE", "PENSTOCK_GATEWAY_PORT", "PENSTOCK_BACKENDS", "PENSTOCK_EMBEDDINGS")
 
 
@@ -48,7 +50,8 @@ async def running_stack(console: Console, folder: Path, setup: Setup) -> AsyncIt
     """
     asked = {name: value for name, value in os.environ.items() if name.startswith("PENSTOCK_")}
     settings = {name: value for name, value in asked.items() if name not in _OURS}
-    stand = Stand(replace(setup, settings=settings | dict(setup.settings)), folder, console.print)
+    setup = replace(setup, deadline_s=_DEADLINE_S, settings=settings | dict(setup.settings))
+    stand = Stand(setup, folder, console.print)
     try:
         await stand.start()
         status = stand.status()
