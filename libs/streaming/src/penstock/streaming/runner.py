@@ -197,10 +197,8 @@ class Runner:
         with suppress(BrokerError):
             self._meter.ends = await self._consumer.ends()
             marks = self._offsets.marks()
-            ends = self._meter.ends.items()
-            self._processor.caught_up(
-                [p for p, end in ends if p in marks and marks[p].position >= end], now_ms
-            )
+            read = [p for p, end in self._meter.ends.items() if p in marks and marks[p].position >= end]
+            self._processor.caught_up(read, now_ms)
 
     def _accept(self, record: Record) -> None:
         self._clock.read(record.timestamp_ms)
