@@ -29,7 +29,8 @@ from penstock.streaming.stage import Each, Fold, Outgoing, Received, Stage, Step
 from penstock.telemetry import stage_metrics
 from penstock.telemetry.metric import Metric
 
-IN, OUT = Topic("in", 1, (ChatRequested,)), Topic("out", 1, (AnswerStarted, RequestFailed))
+IN, OUT = Topic("in", 1, (ChatRequested, RequestFailed)), Topic("out", 1, (AnswerStarted, RequestFailed))
+QUESTION = ChatRequested(model="m", messages=(Message(role="user", content="?"),), sampling=Sampling())
 TOKENS = 40
 Measured = Callable[[Metric], list[DataPointT]]
 
@@ -41,6 +42,11 @@ def value(measured: Measured, metric: Metric, **attributes: str) -> float:
     return point.value
 
 
+def _weight(event: Event) -> int:
+    assert isinstance(event, ChatRequested)
+    return TOKENS
+
+
 class Line:
     """One stage from IN to OUT, whose time the test sets."""
 
@@ -49,8 +55,8 @@ class Line:
         self.broker = MemoryBroker([IN, OUT], lambda: self.now_ms)
         self.producer = self.broker.producer()
 
-    async def send(self, subject: str, epoch: int = 0) -> None:
-        event = ChatRequested(model="m", messages=(Message(role="user", content="?"),), sampling=Sampling())
+    async def send(self, subject: str, epoch: int = 0, event: Event | None = None) -> None:
+        event = event or QUESTION
         envelope = Envelope(
             id=f"{subject}-{epoch}",
             type=event.TYPE,
@@ -64,7 +70,7 @@ class Line:
 
     @asynccontextmanager
     async def running(self, processing: Each | Fold[object]) -> AsyncIterator[None]:
-        stage = Stage("stage", (IN,), processing, OUT, weigh=lambda _: TOKENS)
+        stage = Stage("stage", (IN,), processing, OUT, weigh=_weight)
         offsets, stop = Offsets(), asyncio.Event()
         consumer = self.broker.consumer("stage", [IN.name], offsets.committable)
         clock = BrokerClock(lambda: self.now_ms)
@@ -99,6 +105,8 @@ async def test_what_waits_is_told_in_records_and_tokens_and_with_its_age(
     async with line.running(Each(handle, lambda: 1)):
         await until(lambda: now(stage_metrics.PARTITIONS) == 1)
         assert now(stage_metrics.LAG) == now(stage_metrics.LAG_TOKENS) == now(stage_metrics.OLDEST_AGE) == 0
+        failed = RequestFailed(code="refused", message="It was refused.", status=400, stage="before")
+        await line.send("failed", event=failed)  # weighs nothing
         for number in range(4):
             await line.send(f"r{number}")
         await until(lambda: now(stage_metrics.LAG) == 3)  # one is in hand
@@ -112,7 +120,7 @@ async def test_what_waits_is_told_in_records_and_tokens_and_with_its_age(
         assert now(stage_metrics.OLDEST_AGE) == 90
         assert now(stage_metrics.WATERMARK_AGE) > 0
         go_on.set()
-        await until(lambda: now(stage_metrics.CONSUMED) == 9 and now(stage_metrics.HELD) == 0)
+        await until(lambda: now(stage_metrics.CONSUMED) == 10 and now(stage_metrics.HELD) == 0)
         await until(lambda: now(stage_metrics.LAG) == 0)
         assert (
             now(stage_metrics.WATERMARK_AGE)

@@ -63,8 +63,11 @@ class StageMeter:
         return Arrival(record.timestamp_ms, self._monotonic())
 
     def weigh(self, event: Event) -> None:
-        """Take note of how many tokens an event asks for, if that is known of the stage's events."""
-        if self._stage.weigh is not None:
+        """Take note of how many tokens an event asks for, if that is known of the stage's events.
+
+        A request that has failed already asks for none.
+        """
+        if self._stage.weigh is not None and not event.TERMINAL:
             self._weights.append(self._stage.weigh(event))
 
     def now(self) -> float:
