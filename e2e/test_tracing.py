@@ -87,7 +87,11 @@ def test_a_request_is_one_tree_through_all_services_topics_and_the_backend(
 ) -> None:
     response = ask(indexed, "What is a penstock?")
     request_id = response.headers["x-request-id"]
-    trace = trace_of(collector, request_id, lambda t: is_whole(t) and t.named("POST /") and t.named("decode"))
+    trace = trace_of(
+        collector,
+        request_id,
+        lambda t: is_whole(t) and t.named("POST /generate_stream") and t.named("decode"),
+    )
     root = trace.one("POST /v1/chat/completions")
     assert trace.roots == [root]
     assert (root.kind, root.service) == ("server", "penstock-gateway")
@@ -103,8 +107,8 @@ def test_a_request_is_one_tree_through_all_services_topics_and_the_backend(
             assert send.attributes["messaging.kafka.offset"] == process.attributes["messaging.kafka.offset"]
     assert trace.parent(trace.one("process chat.generated")) == trace.one("process chat.retrieved")
     chat = trace.one(f"chat {indexed.model}")
-    backend = trace.one("POST /")
-    assert trace.path(backend)[-3:] == ["process chat.retrieved", chat.name, "POST /"]
+    backend = trace.one("POST /generate_stream")
+    assert trace.path(backend)[-3:] == ["process chat.retrieved", chat.name, "POST /generate_stream"]
     assert [event.name for event in chat.events] == ["slot_taken", "first_token", "last_token"]
     usage = response.json()["usage"]
     assert chat.attributes["gen_ai.usage.output_tokens"] == usage["completion_tokens"]

@@ -111,7 +111,7 @@ async def test_what_waits_is_told_in_records_and_tokens_and_with_its_age(
             await line.send(f"r{number}")
         await until(lambda: now(stage_metrics.LAG) == 3)  # one is in hand
         assert now(stage_metrics.LAG_TOKENS) == 3 * TOKENS
-        assert now(stage_metrics.HELD) == now(stage_metrics.CONSUMED) > 1
+        assert now(stage_metrics.HELD) > 1
         await until(lambda: now(stage_metrics.PAUSED) == 1)
         for number in range(4, 9):
             await line.send(f"r{number}")

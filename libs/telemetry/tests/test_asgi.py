@@ -1,9 +1,11 @@
 """Spans of the requests that a server answers, and of databases asked meanwhile."""
 
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
+from opentelemetry.sdk.metrics.export import DataPointT, NumberDataPoint
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
@@ -11,10 +13,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from penstock.telemetry.about import about
 from penstock.telemetry.asgi import Traced
 from penstock.telemetry.database import database_span
+from penstock.telemetry.measured import Measured
+from penstock.telemetry.metric import Metric
+from penstock.telemetry.metrics import HTTP_ACTIVE, HTTP_DURATION
 
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
@@ -112,3 +118,26 @@ async def test_probes_have_no_spans_and_neither_has_what_they_ask(spans: InMemor
     with database_span("sqlite", "read"):
         pass
     assert not spans.get_finished_spans()
+
+
+async def test_a_plain_apps_requests_are_measured(measured: Callable[[Metric], list[DataPointT]]) -> None:
+    inside: list[float] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        inside.extend(point.value for point in measured(HTTP_ACTIVE) if isinstance(point, NumberDataPoint))
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    transport = httpx2.ASGITransport(app=Measured(app))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test") as client:
+        await client.post("/x")
+    [duration] = measured(HTTP_DURATION)
+    assert dict(duration.attributes or {}) == {
+        "http.request.method": "POST",
+        "url.scheme": "http",
+        "network.protocol.version": "1.1",
+        "http.response.status_code": 503,
+        "error.type": "503",
+    }
+    assert inside == [1]
+    assert [point.value for point in measured(HTTP_ACTIVE) if isinstance(point, NumberDataPoint)] == [0]

@@ -22,6 +22,7 @@ from penstock.inference.adapters.openvino_text import KV_BLOCK_TOKENS, TextModel
 from penstock.inference.domain.generation import Limits
 from penstock.inference.settings import Settings
 from penstock.telemetry.asgi import Traced
+from penstock.telemetry.measured import Measured
 from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.setup import set_up
 
@@ -83,7 +84,7 @@ def main() -> None:
     watch_readiness(assembly.service.readiness)
     server = uvicorn.Server(
         uvicorn.Config(
-            Traced(assembly.app),
+            Traced(Measured(assembly.app)),
             host=settings.inference_host,
             port=settings.inference_port,
             loop="uvloop",
