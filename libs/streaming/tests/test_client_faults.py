@@ -72,6 +72,7 @@ async def test_an_acknowledgement_that_comes_while_others_are_taken_is_taken_too
     for number, done in enumerate(acknowledged):
         kafka_producer._acknowledge(done, 0, "topic", number)
     assert await asyncio.wait_for(asyncio.gather(*acknowledged), 5) == [0, 1, 2]
+    kafka_producer._backlog.close()
 
 
 async def test_a_commit_that_only_looked_its_coordinator_up_is_none() -> None:

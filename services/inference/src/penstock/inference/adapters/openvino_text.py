@@ -70,6 +70,9 @@ class OpenVinoTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Return the ids that the engine would see for this prompt."""
+        if text.endswith("\0"):  # numpy, through which OpenVINO takes texts, cuts these off
+            ids: list[int] = self._tokenizer.encode(text).input_ids.data[0].tolist()
+            return ids
         return self._encode(text) if text else []
 
     def pieces(self, ids: Sequence[int]) -> list[bytes]:

@@ -26,6 +26,9 @@ _UNAUTHORIZED = frozenset(
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
     }
 )
+_UNKNOWN = frozenset(
+    {KafkaError._UNKNOWN_PARTITION, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART}
+)
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG_SIZE})
 _AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})
 log = structlog.get_logger()
@@ -104,6 +107,8 @@ def as_broker_error(error: KafkaError | KafkaException) -> BrokerError:
         )
     if reason.code() in _UNAUTHORIZED:
         return BrokerError(f"this user may not: see `penstock acl show` ({told})")
+    if reason.code() in _UNKNOWN:
+        return BrokerError(f"there is none, or this user may not see it: `penstock acl show` ({told})")
     return (RecordTooLarge if reason.code() in _TOO_LARGE else BrokerError)(told)
 
 
