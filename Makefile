@@ -28,7 +28,7 @@ run: ## Set up, start everything, ingest e2e/sample, ask one question (ONCE=1: t
 stop: ## Stop the stack that runs here
 	@if [ -x $(BIN)/penstock ]; then $(BIN)/penstock down; else echo "No stack runs here."; fi
 
-test: ## Set up, check, and run the tests, ten minutes; what takes longer has a target of its own
+test: ## Set up, check, and run the tests, fifteen minutes; what takes longer has a target of its own
 	@$(MAKE) --no-print-directory prepared
 	@$(MAKE) --no-print-directory check
 	@echo "==> Tests"

@@ -213,6 +213,8 @@ class FoldProcessor:
         """End a subject ourselves. It stays open, and is not committed, until the log ends it as well."""
         assert subject.first is not None  # noqa: S101  # what could not be read is never folded
         subject.error, subject.state = error, None
+        if subject.due_ms == _NEVER_MS:
+            subject.due_ms = last.record.timestamp_ms  # from which it is kept for a while
         cause = subject.first.received.envelope
         subject.failing = self._start(
             self._failures.fail(last.record, last.topic, cause, error, subject.span), subject.whom
