@@ -1,5 +1,6 @@
 """A running stack, as its user has it: the command, the REST API, the topics."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,11 +62,14 @@ class Stack:
         names = {t.name if isinstance(t, Topic) else t for t in topics}
         counts = {t.name: t.partitions for t in TOPICS} | {t.dlq: 1 for t in TOPICS}
         partitions = [Partition(name, n) for name in names for n in range(counts[name])]
-        reader = await kafka.open_reader(self.status.kafka, partitions, "beginning")
+        reader = await kafka.open_reader(self.status.kafka, partitions, "end")
         try:
+            ends = {partition: reader.position(partition) for partition in partitions}
+            await reader.read(dict.fromkeys(partitions, "beginning"))
             found: list[Record] = []
-            while batch := await reader.poll(1.0):
-                found += batch
+            async with asyncio.timeout(60):
+                while any(reader.position(partition) < end for partition, end in ends.items()):
+                    found += await reader.poll(1.0)
             return found
         finally:
             await reader.close()

@@ -20,6 +20,7 @@ from penstock.telemetry.spans import current
 
 LOOKAHEAD_BYTES = 8 << 20
 """So much of what waits is read ahead, so that its deadlines and cancellations are looked at."""
+_HELD_BYTES = 2048
 SWEEP_SECONDS = 0.25
 
 
@@ -171,4 +172,5 @@ class EachProcessor:
 
 
 def size_of(work: Work) -> int:
-    return len(work.record.value or b"")
+    """Return about how many bytes a record that waits takes: its body, and the objects that hold it."""
+    return len(work.record.value or b"") + _HELD_BYTES
