@@ -102,12 +102,11 @@ def _export_logs(resource: Resource, at_exit: AtExit) -> None:
 
 def _observer_exporter(url: str) -> Any:
     import requests
-
-    from penstock.telemetry.otlp import Exporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     session = requests.Session()
     session.trust_env = False  # it is near: a proxy has no place between
-    return Exporter(url, OBSERVER_TIMEOUT_S, session)
+    return OTLPSpanExporter(url, timeout=OBSERVER_TIMEOUT_S, session=session)
 
 
 def _span_exporter() -> Any:
