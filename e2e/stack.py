@@ -1,6 +1,5 @@
 """A running stack, as its user has it: the command, the REST API, the topics."""
 
-import asyncio
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -67,9 +66,10 @@ class Stack:
             ends = {partition: reader.position(partition) for partition in partitions}
             await reader.read(dict.fromkeys(partitions, "beginning"))
             found: list[Record] = []
-            async with asyncio.timeout(60):
-                while any(reader.position(partition) < end for partition, end in ends.items()):
-                    found += await reader.poll(1.0)
+            while any(reader.position(partition) < end for partition, end in ends.items()):
+                if not (batch := await reader.poll(5.0)):
+                    break  # compaction has taken the last ones
+                found += batch
             return found
         finally:
             await reader.close()
