@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from libs.streaming.tests.one_stage import Line
+from penstock.messages.chat import AnswerStarted, ChatRequested, RequestFailed, TextGenerated
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters import kafka
 from penstock.streaming.adapters.kafka.overview import open_overview
@@ -64,6 +66,16 @@ async def broker(request: pytest.FixtureRequest) -> AsyncIterator[Broker]:
         partition_of=kafka.partition_of,
     )
     await asyncio.gather(*(item.close() for item in opened), return_exceptions=True)
+
+
+@pytest.fixture
+async def line(broker: Any, unique: Callable[[str], str]) -> Line:
+    source = Topic(unique("in"), 2, (ChatRequested, TextGenerated, RequestFailed))
+    target = Topic(unique("out"), 2, (AnswerStarted, RequestFailed))
+    await broker.make_topics([source, target])
+    results = await broker.reader([Partition(target.name, n) for n in range(2)], "beginning")
+    dead = await broker.reader([Partition(source.dlq, 0)], "beginning")
+    return Line(broker, source, target, unique("group"), await broker.producer(), results, dead)
 
 
 def _memory() -> Broker:

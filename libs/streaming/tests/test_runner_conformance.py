@@ -1,125 +1,22 @@
 """What the runner does with records, whatever the broker: tried in memory and on real Kafka."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from libs.streaming.tests.one_stage import TRACE, Line, echo, envelope, failed, question, until
 from penstock.messages import codec
 from penstock.messages.chat import (
     AnswerStarted,
-    ChatRequested,
-    Message,
     RequestFailed,
-    Sampling,
-    TextGenerated,
 )
-from penstock.messages.envelope import Envelope, from_headers, to_headers
+from penstock.messages.envelope import from_headers, to_headers
 from penstock.messages.event import Event
-from penstock.messages.topics import Topic
-from penstock.streaming import fold, records, runner
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.errors import PermanentError, TransientError
-from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import Partition, Position, Producer, Reader, Record
-from penstock.streaming.runner import Runner
-from penstock.streaming.stage import Batch, Caused, Each, Fold, Outgoing, Received, Stage, Step
-
-TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-Handler = Callable[[Received[Event]], AsyncGenerator[Outgoing, None]]
-
-
-def question(text: str) -> ChatRequested:
-    return ChatRequested(model="m", messages=(Message(role="user", content=text),), sampling=Sampling())
-
-
-def envelope(
-    subject: str, event: type[Event] = ChatRequested, deadline_ms: int = 0, epoch: int = 0
-) -> Envelope:
-    return Envelope(
-        id=f"id-{subject}",
-        type=event.TYPE,
-        source="/test",
-        time_ms=unix_ms(),
-        subject=subject,
-        tenant="acme",
-        reply_partition=1,
-        deadline_ms=deadline_ms,
-        epoch=epoch,
-        traceparent=TRACE,
-    )
-
-
-@dataclass
-class Line:
-    """One stage between two topics of its own, with dead letters."""
-
-    broker: Any
-    source: Topic
-    target: Topic
-    group: str
-    producer: Producer
-    results: Reader
-    dead: Reader
-    quarantined: list[str] = field(default_factory=list)
-
-    async def send(self, subject: str, event: Event | None = None, deadline_ms: int = 0) -> None:
-        event = event or question(subject)
-        await records.send(self.producer, self.source, envelope(subject, type(event), deadline_ms), event)
-
-    async def send_to(self, number: int, subject: str) -> None:
-        body, headers = codec.encode(question(subject)), to_headers(envelope(subject))
-        await self.producer.send(self.source.name, subject.encode(), body, headers, number)
-
-    @asynccontextmanager
-    async def running(self, processing: Each | Batch | Fold[Any]) -> AsyncIterator[Offsets]:
-        """Run the stage; at the end stop and drain it."""
-        stage = Stage(self.group, (self.source,), processing, self.target)
-        offsets, stop = Offsets(), asyncio.Event()
-        consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
-        runner = Runner(stage, consumer, self.producer, offsets, quarantined=self.quarantined.append)
-        task = asyncio.create_task(runner.run(stop))
-        try:
-            yield offsets
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, 15)
-
-    async def read(self, count: int, reader: Reader | None = None) -> list[Record]:
-        found: list[Record] = []
-        async with asyncio.timeout(20):
-            while len(found) < count:
-                found += await (reader or self.results).poll(0.1)
-        return found
-
-    async def events(self, count: int) -> list[Received[Event]]:
-        return [records.decode(record, self.target) for record in await self.read(count)]
-
-
-@pytest.fixture
-async def line(broker: Any, unique: Callable[[str], str]) -> Line:
-    source = Topic(unique("in"), 2, (ChatRequested, TextGenerated, RequestFailed))
-    target = Topic(unique("out"), 2, (AnswerStarted, RequestFailed))
-    await broker.make_topics([source, target])
-    results = await broker.reader([Partition(target.name, n) for n in range(2)], "beginning")
-    dead = await broker.reader([Partition(source.dlq, 0)], "beginning")
-    return Line(broker, source, target, unique("group"), await broker.producer(), results, dead)
-
-
-def echo(line: Line) -> Handler:
-    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
-        yield Outgoing(line.target, AnswerStarted(model=received.envelope.subject))
-
-    return handle
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not condition():  # noqa: ASYNC110  # what it waits for has no event
-            await asyncio.sleep(0.01)
+from penstock.streaming.ports import Partition, Position
+from penstock.streaming.stage import Batch, Caused, Each, Outgoing, Received
 
 
 async def test_an_event_is_handled_and_what_it_caused_carries_its_headers(line: Line) -> None:
@@ -368,104 +265,6 @@ async def test_an_event_repeated_in_another_batch_gives_the_same_event_id(line: 
     assert [r.envelope.id for r in alone] == [ids["z", str(r.event)] for r in alone]
 
 
-def folded(line: Line) -> Fold[str]:
-    """Joins texts until one is '.', and then answers with all of them."""
-
-    def handle(state: str | None, received: Received[Event]) -> Step[str]:
-        event = received.event
-        if isinstance(event, RequestFailed):
-            return Step(None, [Outgoing(line.target, event)])
-        if isinstance(event, ChatRequested):
-            return Step("")  # pieces of text carry no deadline
-        assert isinstance(event, TextGenerated)
-        if state is None and event.start > 0:
-            return Step(None)
-        if event.text == "!":
-            raise PermanentError("no_way", "never")
-        if event.text == ".":
-            return Step(None, [Outgoing(line.target, AnswerStarted(model=state or "?"))])
-        return Step((state or "") + event.text)
-
-    return Fold(handle)
-
-
-async def test_a_subject_commits_at_its_end_and_a_restart_reads_it_again(line: Line) -> None:
-    async with line.running(folded(line)) as offsets:
-        await line.send("x", TextGenerated(start=0, text="a"))
-        await line.send("x", TextGenerated(start=1, text="b"))
-        await until(lambda: sum(mark.position for mark in offsets.marks().values()) == 2)
-        assert offsets.in_flight == 1  # the first one holds the commit back, for both
-    async with line.running(folded(line)) as offsets:
-        await line.send("x", TextGenerated(start=2, text="."))
-        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="ab")]
-        await until(lambda: offsets.in_flight == 0)
-    async with line.running(folded(line)) as offsets:
-        await line.send("y", TextGenerated(start=7, text="rest of what ended before"))
-        await until(
-            lambda: any(
-                position.offset
-                for n in range(2)
-                if (position := offsets.committable(Partition(line.source.name, n)))
-            )
-        )
-    assert not await line.results.poll(0.1)
-
-
-def failed(code: str) -> RequestFailed:
-    return RequestFailed(code=code, message="It failed.", status=503, stage="elsewhere")
-
-
-async def test_a_subject_that_fails_or_never_ends_is_told_so_once(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.1)
-    async with line.running(folded(line)) as offsets:
-        await line.send("bad", TextGenerated(start=0, text="a"))
-        await line.send("bad", TextGenerated(start=1, text="!"))
-        await line.send("endless", deadline_ms=unix_ms() - 1_500)
-        await line.send("unreadable", TextGenerated(start=0, text="a"))
-        headers = to_headers(envelope("unreadable", TextGenerated))
-        await line.producer.send(line.source.name, b"unreadable", b"\xff", headers)
-        outcome = {r.envelope.subject: r.event for r in await line.events(3)}
-        codes = {s: e.code for s, e in outcome.items() if isinstance(e, RequestFailed)}
-        assert codes == {"bad": "no_way", "endless": "deadline_exceeded", "unreadable": "invalid_event"}
-        # The log's own end of each comes later, and counts no more.
-        for subject in codes:
-            await line.send(subject, failed("too_late"))
-        await until(lambda: offsets.in_flight == 0)
-        assert not await line.results.poll(0.1)
-
-
-async def test_an_answer_whose_end_is_in_the_log_is_not_late_however_late_it_is_read(
-    line: Line, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fold, "GRACE_MS", 0)
-    monkeypatch.setattr(runner, "LOOK_SECONDS", 0.05)
-    deadline_ms = unix_ms() + 1_000
-    for subject in ("in time", "late"):
-        await line.send(subject, deadline_ms=deadline_ms)
-        await line.send(subject, TextGenerated(start=0, text="a"))
-    await line.send("in time", TextGenerated(start=1, text="."))
-    await asyncio.sleep(1.2)
-    await line.send("late", TextGenerated(start=1, text="."))
-    async with line.running(folded(line)):
-        outcome = {r.envelope.subject: r.event for r in await line.events(2)}
-    assert outcome["in time"] == AnswerStarted(model="a")
-    assert isinstance(outcome["late"], RequestFailed)
-    assert outcome["late"].code == "deadline_exceeded"
-
-
-async def test_many_pieces_of_an_open_answer_are_not_kept(line: Line) -> None:
-    async with line.running(folded(line)) as offsets:
-        await asyncio.gather(
-            *(line.send("x", TextGenerated(start=number, text="a")) for number in range(200))
-        )
-        await until(lambda: sum(mark.position for mark in offsets.marks().values()) == 200)
-        assert offsets.in_flight == 1
-        await line.send("x", TextGenerated(start=200, text="."))
-        assert [r.event for r in await line.events(1)] == [AnswerStarted(model="a" * 200)]
-
-
 async def test_what_waits_for_a_slot_ends_at_its_deadline(line: Line) -> None:
     go_on = asyncio.Event()
 
@@ -523,27 +322,6 @@ async def test_a_handlers_own_timeout_is_no_deadline(line: Line) -> None:
         [received] = await line.events(1)
     assert isinstance(received.event, RequestFailed)
     assert received.event.code == "internal_error"
-
-
-async def test_records_of_a_replaced_owner_are_ignored_also_after_a_restart(line: Line) -> None:
-    async def write(subject: str, start: int, text: str, epoch: int) -> None:
-        headers = to_headers(envelope(subject, TextGenerated, epoch=epoch))
-        body = codec.encode(TextGenerated(start=start, text=text))
-        await line.producer.send(line.source.name, subject.encode(), body, headers, 0)
-
-    async with line.running(folded(line)) as offsets:
-        await write("r1", 0, "old", 1)
-        await write("r1", 3, " new", 2)
-        await write("r1", 3, " zombie", 1)
-        await write("r1", 7, ".", 2)
-        await line.events(1)
-        await until(lambda: offsets.in_flight == 0)
-    async with line.running(folded(line)):  # begins past the last record of epoch 2
-        await write("r2", 0, "zombie", 1)
-        await write("r2", 0, "good", 2)
-        await write("r2", 4, ".", 2)
-        [received] = await line.events(1)
-    assert received.event == AnswerStarted(model="good")
 
 
 async def test_nothing_is_lost_or_doubled_with_thousands_in_flight(line: Line) -> None:
