@@ -11,6 +11,8 @@ from penstock.telemetry import names
 from penstock.telemetry import stage_metrics as metrics
 from penstock.telemetry.meters import Attributes, watched
 
+MAX_PENDING_BYTES = 16 << 20
+
 
 class Backlog:
     """Counts for one producer, and tells it as metrics until it is closed; for one event loop.
@@ -96,6 +98,24 @@ class Backlog:
             yield count, _sending(topic)
         for (topic, error), count in self._failed.copy().items():
             yield count, {**_sending(topic), names.ERROR_TYPE: error}
+
+
+class Backlogged:
+    """What of a producer its backlog knows, whichever library writes (port: Producer)."""
+
+    def __init__(self) -> None:
+        self._backlog = Backlog(MAX_PENDING_BYTES)
+
+    @property
+    def broken(self) -> bool:
+        return self._backlog.broken
+
+    @property
+    def is_full(self) -> bool:
+        return self._backlog.is_full
+
+    async def room(self) -> None:
+        await self._backlog.room()
 
 
 def _sending(topic: str) -> Attributes:

@@ -11,42 +11,35 @@ from kafka.partitioner import murmur2
 
 from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, connecting
-from penstock.streaming.adapters.sending import Backlog, size_of
+from penstock.streaming.adapters.sending import Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import Written
 
 MAX_RECORD_BYTES = 4 << 20
-MAX_PENDING_BYTES = 16 << 20
 _DELIVERY_MS = 30_000
 _CLOSE_S = 10.0
 _Acknowledged = tuple[asyncio.Future[int], int, str, int | BaseException]
 
 
-class KafkaRecordProducer:
-    """Writes records with acks=all, idempotently (port: Producer)."""
+class KafkaRecordProducer(Backlogged):
+    """Writes records with acks=all, idempotently (port: Producer).
+
+    kafka-python 3.0.12: a batch that was sent and then given up (`delivery_timeout_ms`) costs it its producer
+    id, and it asks for no other, since its state stays READY: from then on nothing is written, and there is
+    no error. Other failures leave it in a state in which each send fails. So it counts as broken then.
+    """
 
     def __init__(
         self, client: Any, thread: Thread, loop: asyncio.AbstractEventLoop, clock: BrokerClock
     ) -> None:
+        super().__init__()
         self._client = client
         self._thread = thread
         self._loop = loop
         self._clock = clock
-        self._backlog = Backlog(MAX_PENDING_BYTES)
         self._acks: deque[_Acknowledged] = deque()
         self._settling = False
-
-    @property
-    def broken(self) -> bool:
-        # kafka-python 3.0.12: a batch that was sent and then given up (`delivery_timeout_ms`) costs it its
-        # producer id, and it asks for no other, since its state stays READY: from then on nothing is
-        # written, and there is no error. Other failures leave it in a state in which each send fails.
-        return self._backlog.broken
-
-    @property
-    def is_full(self) -> bool:
-        return self._backlog.is_full
 
     def send(
         self,
@@ -104,9 +97,6 @@ class KafkaRecordProducer:
         # A record that the broker finds too large is refused alone: those after it are written.
         if not isinstance(error, errors.MessageSizeTooLargeError):
             self._backlog.give_up()
-
-    async def room(self) -> None:
-        await self._backlog.room()
 
     async def close(self) -> None:
         await self._thread.call(self._client.close, timeout=_CLOSE_S)

@@ -14,14 +14,14 @@ from confluent_kafka import Producer as Client
 from kafka.partitioner import murmur2
 
 from penstock.messages.envelope import Headers
-from penstock.streaming.adapters.kafka.producer import MAX_PENDING_BYTES, MAX_RECORD_BYTES
+from penstock.streaming.adapters.kafka.producer import MAX_RECORD_BYTES
 from penstock.streaming.adapters.librdkafka.client import (
     CONNECT_S,
     as_broker_error,
     connecting,
     partition_count,
 )
-from penstock.streaming.adapters.sending import Backlog, size_of
+from penstock.streaming.adapters.sending import MAX_PENDING_BYTES, Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Written
@@ -49,7 +49,7 @@ log = structlog.get_logger()
 Acknowledged = tuple[asyncio.Future[int], int, str, int | KafkaError]
 
 
-class LibrdkafkaProducer:
+class LibrdkafkaProducer(Backlogged):
     """Writes records with acks=all, idempotently (port: Producer).
 
     Its thread polls for acknowledgements while there are some to come, and hands all that a poll brings to
@@ -57,9 +57,9 @@ class LibrdkafkaProducer:
     """
 
     def __init__(self, clock: BrokerClock) -> None:
+        super().__init__()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._backlog = Backlog(MAX_PENDING_BYTES)
         self._bell = threading.Event()
         self._acknowledged: list[Acknowledged] = []
         self._counts: dict[str, int] = {}
@@ -79,14 +79,6 @@ class LibrdkafkaProducer:
         except KafkaException as error:
             raise as_broker_error(error) from error
         threading.Thread(target=self._run, name="kafka-producer", daemon=True).start()
-
-    @property
-    def broken(self) -> bool:
-        return self._backlog.broken
-
-    @property
-    def is_full(self) -> bool:
-        return self._backlog.is_full
 
     def send(
         self,
@@ -114,9 +106,6 @@ class LibrdkafkaProducer:
         if self._backlog.records == 1:
             self._bell.set()
         return done
-
-    async def room(self) -> None:
-        await self._backlog.room()
 
     async def close(self) -> None:
         if self._ended:
