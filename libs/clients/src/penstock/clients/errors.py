@@ -1,4 +1,4 @@
-"""What can go wrong with a model server: one classification, whoever asks and whatever it is asked."""
+"""Errors of model servers: one classification for all callers and all calls."""
 
 from typing import NamedTuple
 

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Known(NamedTuple):
-    """What was found: not to be used from `until` on, and to be looked up anew from `renewed` on."""
+    """A cached answer: invalid from `until` on, and refreshed in the background from `renewed` on."""
 
     caller: Caller | None
     until: float
@@ -53,7 +53,7 @@ class Callers:
         return known.caller
 
     def forget(self, digest: str) -> None:
-        """Look this one up anew the next time; what is being looked up now may be too old already."""
+        """Drop what is cached, and the result of a look-up that runs now, which may be out of date."""
         self._known.pop(digest, None)
         self._looking.pop(digest, None)
 
@@ -89,6 +89,6 @@ class Callers:
 
 
 def _told(task: asyncio.Task[Caller | None]) -> None:
-    """Log why nothing was learnt: whoever needs it asks again then, and is told."""
+    """Log why a refresh failed; the next request that needs the answer looks it up, and gets the error."""
     if not task.cancelled() and isinstance(error := task.exception(), AccountsAway):
         log.warning("caller_not_looked_up", reason=str(error))

@@ -144,7 +144,7 @@ class Feed(Generic[B]):
     def callback(self, function: Callable[[Consumer, T], None]) -> Callable[[Consumer, T], None]:
         """Return a callback for the client that does this, and lets the poll end.
 
-        What goes wrong in it is told to whoever takes: the library loses most errors (before Python 3.12).
+        Its errors are raised by the next `take`: the library loses most of them (before Python 3.12).
         """
 
         def call(client: Consumer, value: T) -> None:
