@@ -28,8 +28,9 @@ def ways(indexed: Made) -> dict[str, Search]:
 
     async def nearest(query: Words | Vector) -> list[str]:
         corpus = _MINE if isinstance(query, Words) else None
-        [hits] = await indexed.points.search([Nearest(query, _MINE, CANDIDATES, corpus, with_payload=True)])
-        return [hit.payload["document_id"] for hit in hits]
+        [hits] = await indexed.points.search([Nearest(query, _MINE, CANDIDATES, corpus)])
+        kept = await indexed.points.retrieve([hit.id for hit in hits], with_payload=True)
+        return [kept[hit.id]["document_id"] for hit in hits]
 
     async def by_words(text: str, _vector: Vector) -> list[str]:
         words = bm25.embed_query(text)

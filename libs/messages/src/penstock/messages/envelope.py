@@ -6,6 +6,7 @@ CloudEvents 1.0 in Kafka binary mode (`ce_…`), with Penstock's extension attri
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import blake2b
 
 import msgspec
@@ -144,10 +145,12 @@ def _number(headers: dict[str, bytes | None], name: str, maximum: int = _MAX_NUM
     return int(text)
 
 
+@lru_cache(maxsize=64)  # records are written, and read, together
 def _rfc3339(ms: int) -> str:
     return (_EPOCH + ms * _MILLISECOND).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@lru_cache(maxsize=64)
 def _milliseconds(text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)

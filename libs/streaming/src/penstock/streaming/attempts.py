@@ -45,19 +45,13 @@ async def attempt(
     remaining = (envelope.deadline_ms - clock_ms()) / 1000 if envelope.deadline_ms else None
     if remaining is not None and remaining <= 0:
         return DeadlineExceeded()
-    retries = AsyncRetrying(
-        stop=stop_after_delay(retry_seconds),
-        wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
-        retry=retry_if_exception_type(TransientError),
-        reraise=True,
-        before_sleep=lambda state: _tell(state, retried),
-    )
     deadline = asyncio.timeout(remaining)
     try:
         async with deadline:
-            async for trial in retries:
-                with trial:
-                    await handle()
+            try:
+                await handle()
+            except TransientError as error:
+                await _repeat(handle, error, retried, retry_seconds)
     except TimeoutError as error:  # of the deadline, or else the handler's own
         return DeadlineExceeded() if deadline.expired() else fault(error, envelope)
     except HandlerError as error:
@@ -69,6 +63,27 @@ async def attempt(
     except Exception as error:  # noqa: BLE001  # the last line of defence: a fault must not stop the stage
         return fault(error, envelope)
     return None
+
+
+async def _repeat(
+    handle: Callable[[], Awaitable[None]],
+    failed: TransientError,
+    retried: Callable[[], None],
+    retry_seconds: float,
+) -> None:
+    """Repeat what has failed once; tenacity is told of that failure, too, as its first attempt's."""
+    retries = AsyncRetrying(
+        stop=stop_after_delay(retry_seconds),
+        wait=wait_exponential_jitter(multiplier=0.1, max=3, jitter=0.1),
+        retry=retry_if_exception_type(TransientError),
+        reraise=True,
+        before_sleep=lambda state: _tell(state, retried),
+    )
+    async for trial in retries:
+        with trial:
+            if trial.retry_state.attempt_number == 1:
+                raise failed
+            await handle()
 
 
 def too_large(error: RecordTooLarge) -> HandlerError:

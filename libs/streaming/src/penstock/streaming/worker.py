@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import structlog
-import uvloop
 from pydantic import BeforeValidator
 from pydantic_settings import NoDecode
 
@@ -20,6 +19,7 @@ from penstock.streaming.adapters.kafka import open_consumer, open_producer, open
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster, KafkaSettings, as_connection
+from penstock.streaming.event_loop import run_loop
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Reader, Refused
@@ -64,8 +64,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a worker's coroutine to its end; exits with code 1 when the broker failed it."""
     failed = False
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(main)
+        run_loop(main)
     except* BrokerError as failures:
         log.error("broker_failed", errors=[str(error) for error in failures.exceptions])
         failed = True

@@ -7,7 +7,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 from penstock.telemetry import names
-from penstock.telemetry.spans import fail
+from penstock.telemetry.spans import fail, tracer_of
 
 SCOPE = "penstock.database"
 
@@ -33,8 +33,7 @@ def database_span(
     )
     target = collection or namespace or system
     attributes = {name: value for name, value in given if value}
-    tracer = trace.get_tracer(SCOPE)
-    span = tracer.start_span(f"{operation} {target}", kind=SpanKind.CLIENT, attributes=attributes)
+    span = tracer_of(SCOPE).start_span(f"{operation} {target}", kind=SpanKind.CLIENT, attributes=attributes)
     try:
         yield
     except Exception as error:

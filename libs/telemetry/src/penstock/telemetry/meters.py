@@ -7,6 +7,7 @@ of a record pays an addition at most. Without `set_up_metrics` nothing is kept a
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
@@ -26,7 +27,12 @@ _reads: dict[Metric, list[Read]] = {metric: [] for metric in METRICS}
 
 def histogram(metric: Metric) -> Histogram:
     """Return the instrument of a histogram; the same one for the same metric."""
-    return metrics.get_meter(SCOPE).create_histogram(
+    return _histogram(metrics.get_meter_provider(), metric)
+
+
+@lru_cache  # to look one up takes OpenTelemetry ten times as long as to record a value
+def _histogram(provider: metrics.MeterProvider, metric: Metric) -> Histogram:
+    return provider.get_meter(SCOPE).create_histogram(
         metric.name,
         metric.unit,
         metric.description,

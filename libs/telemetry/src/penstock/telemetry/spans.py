@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 
@@ -78,9 +78,18 @@ def inner_span(
     if not parent.is_recording():
         yield parent
         return
-    tracer = trace.get_tracer(scope)
-    with current(tracer.start_span(name, kind=kind, attributes=attributes)) as span:
+    with current(tracer_of(scope).start_span(name, kind=kind, attributes=attributes)) as span:
         yield span
+
+
+def tracer_of(scope: str) -> Tracer:
+    """Return the tracer of the code that `scope` names."""
+    return _tracer(trace.get_tracer_provider(), scope)
+
+
+@lru_cache  # OpenTelemetry makes a new one each time, which costs more than a span
+def _tracer(provider: TracerProvider, scope: str) -> Tracer:
+    return provider.get_tracer(scope)
 
 
 def fail(span: Span, error_type: str) -> None:

@@ -1,13 +1,11 @@
 """Start of the gateway process, and its OpenAPI document."""
 
-import asyncio
 import sys
-
-import uvloop
 
 from penstock.gateway.adapters.http.app import create_app
 from penstock.gateway.runtime import serve
 from penstock.gateway.settings import Settings
+from penstock.streaming.event_loop import run_loop
 from penstock.streaming.settings import read_settings
 from penstock.telemetry.setup import set_up
 
@@ -17,8 +15,7 @@ def main() -> None:
     settings = read_settings(Settings)
     set_up("gateway")
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
+        run_loop(serve(settings))
     except OSError as error:
         where = f"{settings.gateway_host}:{settings.gateway_port}"
         sys.stderr.write(

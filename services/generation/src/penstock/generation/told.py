@@ -12,7 +12,7 @@ from penstock.generation.domain.prompt import render
 from penstock.generation.ports import BackendBusy
 from penstock.messages.chat import ChatRetrieved
 from penstock.telemetry import names
-from penstock.telemetry.spans import fail
+from penstock.telemetry.spans import fail, tracer_of
 
 SCOPE = "penstock.generation"
 MAX_CHARS = 16_384
@@ -26,7 +26,7 @@ class Told:
     """
 
     def __init__(self, request: ChatRetrieved, *, content: bool = False) -> None:
-        self.span: Span = trace.get_tracer(SCOPE).start_span(
+        self.span: Span = tracer_of(SCOPE).start_span(
             f"chat {request.model}", kind=SpanKind.CLIENT, attributes=_asked(request)
         )
         self.has_token = False

@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind
 
 from penstock.ingestion.domain.model import Job
 from penstock.telemetry import names
 from penstock.telemetry.about import About, work_for
-from penstock.telemetry.spans import context_of, current, inner_span, link_to, within
+from penstock.telemetry.spans import context_of, current, inner_span, link_to, tracer_of, within
 
 SCOPE = "penstock.ingestion"
 
@@ -25,7 +24,7 @@ def work_on(job: Job) -> Iterator[Span]:
     """Measure one attempt at a document, after the wait for a worker; it links to the upload of its file."""
     document = job.document
     work_for(About(document_id=document.id, tenant=document.tenant))
-    tracer, now = trace.get_tracer(SCOPE), time.time_ns()
+    tracer, now = tracer_of(SCOPE), time.time_ns()
     parent, headers = context_of(job.traceparent), [job.uploaded]
     if document.batch_id:
         parent, headers = Context(), [job.uploaded, job.traceparent]

@@ -21,7 +21,16 @@ SAVE_SECONDS = 60.0
 KEYS_BACK_MS = 3_600_000
 """Without sums that were kept, keys are known for requests of the last hour: questions are long to read."""
 _POLL_SECONDS = 0.5
+_PAUSE_SECONDS = 0.5
+"""Between two polls, so that many records come at once: nobody waits for a sum."""
+_MANY = 100
+"""So many records say that there are more to read."""
 _RETRY_SECONDS = 1.0
+
+
+async def _pause(stop: asyncio.Event, seconds: float = _PAUSE_SECONDS) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)
 
 
 class _WithKey(msgspec.Struct):
@@ -59,8 +68,7 @@ class Accounting:
                 await self._follow(stop)
             except BrokerError as error:
                 self._readiness.waiting(KAFKA, str(error))
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(stop.wait(), _RETRY_SECONDS)
+                await _pause(stop, _RETRY_SECONDS)
         await self._save()
 
     async def _follow(self, stop: asyncio.Event) -> None:
@@ -70,8 +78,11 @@ class Accounting:
             self._readiness.ready(KAFKA)
             saved = self._clock()
             while not stop.is_set():
-                for record in await reader.poll(_POLL_SECONDS):
+                records = await reader.poll(_POLL_SECONDS)
+                for record in records:
                     self._take(record)
+                if len(records) < _MANY:
+                    await _pause(stop)
                 if self._clock() - saved > SAVE_SECONDS:
                     await self._save()
                     saved = self._clock()

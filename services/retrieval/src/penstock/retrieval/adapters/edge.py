@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import qdrant_edge as qdrant
 import structlog
@@ -69,7 +68,7 @@ class EdgePoints:
     async def search(self, searches: Sequence[Nearest]) -> list[list[Hit]]:
         with _engine("search"):
             return [
-                [Hit(_uuid(p.id), p.score, p.payload or {}) for p in self._shard.query(_request(each))]
+                [Hit(str(p.id), p.score) for p in self._shard.query(_request(each))]
                 for each in searches
             ]
 
@@ -84,10 +83,10 @@ class EdgePoints:
         with _engine("remove"):
             self._shard.update(qdrant.UpdateOperation.delete_points_by_filter(_filter(within)))
 
-    async def retrieve(self, ids: Sequence[UUID], *, with_payload: bool) -> list[Json]:
+    async def retrieve(self, ids: Sequence[str], *, with_payload: bool) -> dict[str, Json]:
         with _engine("retrieve"):
             found = self._shard.retrieve(list(ids), with_payload=with_payload, with_vector=False)
-        return [point.payload or {} for point in found]
+        return {str(point.id): point.payload or {} for point in found}
 
     async def any(self, within: Json) -> bool:
         one = qdrant.ScrollRequest(limit=1, filter=_filter(within), with_payload=False, with_vector=False)
@@ -144,7 +143,7 @@ def _request(wanted: Nearest) -> qdrant.QueryRequest:
         query=query,
         filter=_filter(wanted.filter),
         params=params,
-        with_payload=wanted.with_payload,
+        with_payload=False,
     )
 
 
@@ -168,7 +167,7 @@ def _filter(json: Json) -> qdrant.Filter:
 
 def _condition(json: Json) -> "qdrant.ConditionType":
     if "has_id" in json:
-        return qdrant.HasIdCondition({UUID(one) for one in json["has_id"]})
+        return qdrant.HasIdCondition(set(json["has_id"]))
     if "nested" in json:
         return qdrant.NestedCondition(json["nested"]["key"], _filter(json["nested"]["filter"]))
     if "match" in json:
@@ -180,10 +179,6 @@ def _condition(json: Json) -> "qdrant.ConditionType":
 
 def _match(json: Mapping[str, Any]) -> qdrant.MatchAny | qdrant.MatchValue:
     return qdrant.MatchAny(json["any"]) if "any" in json else qdrant.MatchValue(json["value"])
-
-
-def _uuid(point_id: object) -> UUID:
-    return point_id if isinstance(point_id, UUID) else UUID(str(point_id))
 
 
 @contextmanager

@@ -7,7 +7,6 @@ classes; so a filter is written, and thought over, once.
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
-from uuid import UUID
 
 from penstock.retrieval.domain.passages import Vector
 
@@ -25,9 +24,9 @@ class Words(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What is kept under an id; without vectors no search finds it."""
+    """What is kept under an id, a UUID as text; without vectors no search finds it."""
 
-    id: UUID
+    id: str
     payload: Json
     vector: Vector | None = None
     words: Words | None = None
@@ -43,15 +42,13 @@ class Nearest(NamedTuple):
     filter: Json
     limit: int
     corpus: Json | None = None
-    with_payload: bool = False
 
 
 class Hit(NamedTuple):
     """A point found; `score` is the cosine, or the sum of the words' weights."""
 
-    id: UUID
+    id: str
     score: float
-    payload: Json
 
 
 class Points(Protocol):
@@ -66,8 +63,8 @@ class Points(Protocol):
     async def remove(self, within: Json) -> None:
         """Remove all points within a filter."""
 
-    async def retrieve(self, ids: Sequence[UUID], *, with_payload: bool) -> list[Json]:
-        """Return the payloads (or empty ones) of those points that there are."""
+    async def retrieve(self, ids: Sequence[str], *, with_payload: bool) -> dict[str, Json]:
+        """Return the payloads (or empty ones) of those points that there are, by their ids."""
 
     async def any(self, within: Json) -> bool:
         """Return whether there is a point within a filter; as fast for many as for one."""

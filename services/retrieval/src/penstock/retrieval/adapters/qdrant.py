@@ -41,8 +41,9 @@ class QdrantIndex:
         self._bm25 = qdrant_edge.Bm25()
 
     async def head(self, key: DocumentKey) -> Head | None:
-        found = await self._points.retrieve([_id(*key)], with_payload=True)
-        return Head(found[0]["version"], found[0]["deleted"]) if found else None
+        for found in (await self._points.retrieve([_id(*key)], with_payload=True)).values():
+            return Head(found["version"], found["deleted"])
+        return None
 
     async def supersede(self, key: DocumentKey, head: Head) -> None:
         if await self.head(key) == head:
@@ -103,11 +104,11 @@ def _span(operation: str) -> AbstractContextManager[object]:
 
 
 def _found(fused: Fused) -> Found:
-    payload = fused.hit.payload
+    payload = fused.payload
     return Found(
         passage=msgspec.convert(payload, Passage),
         score=fused.score,
-        similarity=fused.hit.score,
+        similarity=fused.similarity,
         by_words=fused.by_words,
         store_id=payload["store_id"],
         attributes=_ATTRIBUTES.decode(payload["attributes"]),
@@ -118,5 +119,5 @@ def _words(vector: qdrant_edge.SparseVector) -> Words:
     return Words(vector.indices, vector.values)
 
 
-def _id(*parts: str | int) -> UUID:
-    return uuid5(_IDS, json.dumps(parts))
+def _id(*parts: str | int) -> str:
+    return str(uuid5(_IDS, json.dumps(parts)))

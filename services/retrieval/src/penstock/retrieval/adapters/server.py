@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
 
 import structlog
 from qdrant_client import AsyncQdrantClient, models
@@ -29,7 +28,7 @@ class ServerPoints:
     async def search(self, searches: Sequence[Nearest]) -> list[list[Hit]]:
         async with asking("search"):
             answers = await self._client.query_batch_points(self._collection, [_request(s) for s in searches])
-        return [[Hit(UUID(str(p.id)), p.score, p.payload or {}) for p in a.points] for a in answers]
+        return [[Hit(str(p.id), p.score) for p in a.points] for a in answers]
 
     async def upsert(self, points: Sequence[Point]) -> None:
         for start in range(0, len(points), _STEP):
@@ -43,12 +42,10 @@ class ServerPoints:
                 self._collection, models.FilterSelector(filter=_filter(within)), wait=True
             )
 
-    async def retrieve(self, ids: Sequence[UUID], *, with_payload: bool) -> list[Json]:
+    async def retrieve(self, ids: Sequence[str], *, with_payload: bool) -> dict[str, Json]:
         async with asking("retrieve"):
-            found = await self._client.retrieve(
-                self._collection, [str(one) for one in ids], with_payload=with_payload
-            )
-        return [point.payload or {} for point in found]
+            found = await self._client.retrieve(self._collection, ids, with_payload=with_payload)
+        return {str(point.id): point.payload or {} for point in found}
 
     async def any(self, within: Json) -> bool:
         async with asking("any"):
@@ -102,7 +99,7 @@ def _request(wanted: Nearest) -> models.QueryRequest:
         filter=_filter(wanted.filter),
         params=params,
         limit=wanted.limit,
-        with_payload=wanted.with_payload,
+        with_payload=False,
     )
 
 
@@ -112,7 +109,7 @@ def _point(point: Point) -> models.PointStruct:
         vectors[DENSE] = list(point.vector)
     if point.words is not None:
         vectors[SPARSE] = _sparse(point.words)
-    return models.PointStruct(id=str(point.id), vector=vectors, payload=dict(point.payload))
+    return models.PointStruct(id=point.id, vector=vectors, payload=dict(point.payload))
 
 
 def _sparse(words: Words) -> models.SparseVector:

@@ -3,13 +3,13 @@
 Both Qdrants are read through this class only. Every filter made here begins with the tenant.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from penstock.retrieval.adapters.conditions import condition_of
 from penstock.retrieval.adapters.points import (
     STORE,
     TENANT,
-    Hit,
     Json,
     Nearest,
     Points,
@@ -28,8 +28,9 @@ _CANDIDATES = 50
 class Fused(NamedTuple):
     """A point found by both searches or one: its fused score, its cosine, and whether its words were hit."""
 
-    hit: Hit
+    payload: Json
     score: float
+    similarity: float
     by_words: bool
 
 
@@ -43,8 +44,8 @@ class TenantPoints:
     async def search(self, words: Words, vector: Vector, limit: int) -> list[Fused]:
         """Return the best points by meaning and by words, fused by reciprocal rank.
 
-        They are fused here and not by the engine, which would not say how alike a point is; the few
-        that are left are then fetched with their cosine.
+        They are fused here and not by the engine, which would not say how alike a point is. What is kept of
+        the few that are left is fetched then, and the cosine of those that were found by their words alone.
         """
         mine = self._filter()
         many = max(limit, _CANDIDATES)
@@ -57,11 +58,21 @@ class TenantPoints:
         best = sorted(fused, key=lambda one: (-fused[one], one))[:limit]
         if not best:
             return []
-        chosen = self._filter({"has_id": [str(one) for one in best]})
-        [hits] = await self._points.search([Nearest(vector, chosen, len(best), with_payload=True)])
         worded = {hit.id for hit in by_words}
-        found = {hit.id: Fused(hit, fused[hit.id], hit.id in worded) for hit in hits}
-        return [found[one] for one in best if one in found]  # what has been removed meanwhile is not
+        cosines = {hit.id: hit.score for hit in by_meaning}
+        cosines |= await self._cosines(vector, [one for one in best if one not in cosines])
+        kept = await self._points.retrieve(best, with_payload=True)
+        return [
+            Fused(kept[one], fused[one], cosines[one], one in worded)
+            for one in best
+            if one in kept and one in cosines  # and was not removed meanwhile
+        ]
+
+    async def _cosines(self, vector: Vector, ids: Sequence[str]) -> dict[str, float]:
+        if not ids:
+            return {}
+        [hits] = await self._points.search([Nearest(vector, self._filter({"has_id": ids}), len(ids))])
+        return {hit.id: hit.score for hit in hits}
 
     async def is_empty(self) -> bool:
         """Return whether there are no points."""

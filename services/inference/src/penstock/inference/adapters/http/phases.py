@@ -6,6 +6,7 @@ from opentelemetry import trace
 
 from penstock.inference.domain.generation import Finish
 from penstock.telemetry import names
+from penstock.telemetry.spans import tracer_of
 
 SCOPE = "penstock.inference"
 
@@ -22,7 +23,7 @@ def tell_phases(finish: Finish) -> None:
             names.GEN_AI_FINISH_REASONS: [finish.reason.value],
         }
     )
-    tracer, end = trace.get_tracer(SCOPE), time.time_ns()
+    tracer, end = tracer_of(SCOPE), time.time_ns()
     start = end - _ns(finish.inference_s)
     prompt_read = start + _ns(finish.prefill_s)
     waited = {names.PENSTOCK_WAIT_MS: round(finish.queued_s * 1000)}
