@@ -67,10 +67,7 @@ class EdgePoints:
 
     async def search(self, searches: Sequence[Nearest]) -> list[list[Hit]]:
         with _engine("search"):
-            return [
-                [Hit(str(p.id), p.score) for p in self._shard.query(_request(each))]
-                for each in searches
-            ]
+            return [[Hit(str(p.id), p.score) for p in self._shard.query(_request(each))] for each in searches]
 
     async def upsert(self, points: Sequence[Point]) -> None:
         for start in range(0, len(points), _STEP):
