@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic_settings import BaseSettings
 
-from penstock.clients.keys import BackendKey, EmbeddingsKey
+from penstock.clients.keys import BackendKey, EmbeddingsKey, EmbeddingsServer
 from penstock.streaming.settings import read_settings
 
 
@@ -69,3 +69,14 @@ def test_a_key_of_no_use_is_told_in_one_line_without_it(
     assert re.search(told, said)
     assert "secret" not in said
     assert "two words" not in said
+
+
+def test_the_address_of_the_embeddings_server_holds_no_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PENSTOCK_EMBEDDINGS", "tei+http://user:secret@host:8081/")
+    with pytest.raises(SystemExit):
+        read_settings(EmbeddingsServer)
+    told = capsys.readouterr().err
+    assert "PENSTOCK_EMBEDDINGS_KEY is for that" in told
+    assert "secret" not in told

@@ -2,9 +2,10 @@
 
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
+from urllib.parse import urlsplit
 
-from pydantic import SecretStr, model_validator
+from pydantic import AfterValidator, SecretStr, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -51,6 +52,22 @@ class EmbeddingsKey(BaseSettings):
     def _embeddings_key_can_be_used(self) -> Self:
         _ = self.key_of_embeddings
         return self
+
+
+def _embeddings_url(url: str) -> str:
+    plain = url.strip().removeprefix("tei+").rstrip("/")
+    if not plain.startswith(("http://", "https://")):
+        raise ValueError("must be the URL of an embeddings server, like http://host:port")
+    if urlsplit(plain).username is not None:
+        raise ValueError("must hold no user or password: PENSTOCK_EMBEDDINGS_KEY is for that")
+    return plain
+
+
+class EmbeddingsServer(EmbeddingsKey):
+    """That server, and its key."""
+
+    embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"
+    """URL of a server that speaks Text Embeddings Inference's dialect; `tei+http://…` is taken, too."""
 
 
 def _key(name: str, given: SecretStr | None, file: Path | None) -> SecretStr | None:

@@ -62,16 +62,20 @@ class CancellationLog:
         """Read until `stop` is set; a broker that fails is tried again, from where it failed."""
         if self._position is None:
             self._position = Since(self._clock_ms() - KEEP_MS)
+        told = ""
         while not stop.is_set():
             try:
                 reader = await self._open_reader(PARTITION, self._position)
+                told = ""
                 try:
                     await self._read(reader, stop)
                 finally:
                     with suppress(BrokerError):
                         await reader.close()
             except BrokerError as error:
-                log.warning("cancellations_not_readable", error=str(error))
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("cancellations_not_readable", error=told)
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), self._retry_seconds)
 

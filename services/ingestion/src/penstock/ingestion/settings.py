@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from penstock.clients.keys import BackendKey, EmbeddingsKey
+from penstock.clients.keys import BackendKey, EmbeddingsServer
 from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.worker import Backends, WorkerSettings
@@ -27,7 +27,7 @@ class DatabaseSettings(BaseSettings):
         return self.documents_db or f"sqlite:///{(self.state / 'ingestion' / 'documents.db').absolute()}"
 
 
-class IngestionSettings(DatabaseSettings, WorkerSettings, BackendKey, EmbeddingsKey):
+class IngestionSettings(DatabaseSettings, WorkerSettings, BackendKey, EmbeddingsServer):
     """What the app and its workers share. Sizes in bytes."""
 
     blobs: str = ""
@@ -36,8 +36,6 @@ class IngestionSettings(DatabaseSettings, WorkerSettings, BackendKey, Embeddings
     """Celery's broker: `redis://host:port/0`; unset: a folder in the state folder."""
     backends: Backends = parse_backends(LOCAL)
     """The first one that speaks TGI's dialect counts tokens."""
-    embeddings: str = "http://127.0.0.1:8081/tei"
-    """URL of a Text Embeddings Inference server."""
     embedding_size: int = 384
     """Numbers in a vector of its model."""
     worker_concurrency: Annotated[int, Field(ge=1, le=64)] = 4

@@ -2,23 +2,13 @@
 
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from penstock.clients.keys import EmbeddingsKey
+from penstock.clients.keys import EmbeddingsServer
 from penstock.streaming.worker import WorkerSettings
 
 FIRST = "retrieval"
-
-
-def _embeddings_url(url: str) -> str:
-    plain = url.strip().removeprefix("tei+").rstrip("/")
-    if not plain.startswith(("http://", "https://")):
-        raise ValueError("must be the URL of an embeddings server, like http://host:port")
-    if urlsplit(plain).username is not None:
-        raise ValueError("must hold no user or password: PENSTOCK_EMBEDDINGS_KEY is for that")
-    return plain
 
 
 def _qdrant_url(url: str) -> str:
@@ -28,11 +18,9 @@ def _qdrant_url(url: str) -> str:
     return plain
 
 
-class Settings(WorkerSettings, EmbeddingsKey):
+class Settings(WorkerSettings, EmbeddingsServer):
     """Retrieval's own settings beside every worker's."""
 
-    embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"
-    """URL of a server that speaks Text Embeddings Inference's dialect; `tei+http://…` is taken, too."""
     embedding_size: int = Field(default=384, ge=1)
     """How many numbers a vector of its model has."""
     qdrant: Annotated[str, AfterValidator(_qdrant_url)] = ""
