@@ -141,6 +141,25 @@ async def test_events_of_one_read_come_together_and_the_connection_is_kept(strea
     assert streamed.connections == 1
 
 
+async def test_within_a_pause_events_gather_and_none_is_lost() -> None:
+    pieces: Answer = [STREAM, *(part for n in range(40) for part in (chunk(b"data:%d\n\n" % n), 0.002)), END]
+    async with asyncio.timeout(5), serving(pieces) as server:
+        asked = ModelServer(server.url)
+        reads = [found async for found in asked.stream("/s", b"{}", lambda: 0.03)]
+        await asked.close()
+    assert [event for found in reads for event in found] == [b"%d" % n for n in range(40)]
+    assert reads[0] == [b"0"]
+    assert len(reads) < 20
+
+
+async def test_the_end_of_a_stream_ends_its_pause() -> None:
+    pieces: Answer = [STREAM, chunk(b"data:1\n\n"), 0.02, chunk(b"data:2\n\n"), END]
+    async with asyncio.timeout(5), serving(pieces) as server:
+        asked = ModelServer(server.url)
+        assert [found async for found in asked.stream("/s", b"{}", lambda: 3600.0)] == [[b"1"], [b"2"]]
+        await asked.close()
+
+
 async def test_a_stream_that_is_closed_or_cancelled_is_closed_at_the_server() -> None:
     async with asyncio.timeout(5), serving([STREAM, chunk(b"data:1\n\n"), FOREVER]) as server:
         asked = ModelServer(server.url)

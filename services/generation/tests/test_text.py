@@ -69,15 +69,15 @@ def test_tokens_count_once_their_last_character_is_visible(pieces: list[str], se
 
 @given(st.lists(st.text(max_size=3), max_size=20))
 async def test_gathering_loses_nothing(texts: list[str]) -> None:
-    gathered = [piece async for piece in gather(_pieces(texts), lambda: 0.001)]
+    gathered = [piece async for piece in gather(_pieces(texts))]
     assert "".join(piece.text for piece in gathered) == "".join(texts)
     assert all(piece.text for piece in gathered)
     last = max((number for number, text in enumerate(texts, 1) if text), default=0)
     assert [piece.tokens for piece in gathered[-1:]] == ([last] if last else [])
 
 
-async def test_without_an_interval_text_goes_out_as_it_comes() -> None:
-    gathered = [piece.text async for piece in gather(_pieces(["a", "b", "c"], 0.001), lambda: 0)]
+async def test_text_goes_out_as_it_comes() -> None:
+    gathered = [piece.text async for piece in gather(_pieces(["a", "b", "c"], 0.001))]
     assert gathered == ["a", "b", "c"]
 
 
@@ -96,19 +96,13 @@ async def test_an_end_from_outside_gives_what_has_come_at_once_and_closes_the_so
 
     ending = asyncio.create_task(end.wait())
     async with asyncio.timeout(1):
-        gathered = [piece async for piece in gather(source, lambda: 1_000.0, [ending])]
+        gathered = [piece async for piece in gather(source, [ending])]
     assert gathered == [Piece("a", 1), Piece("b", 2)]
     assert closed.is_set()
 
 
-async def test_the_first_text_goes_at_once_and_later_text_is_joined() -> None:
-    gathered = [piece.text async for piece in gather(_pieces(["a"] * 50, 0.001), lambda: 0.02)]
-    assert gathered[0] == "a"
-    assert len(gathered) < 25
-
-
 async def test_an_error_comes_after_all_text() -> None:
-    stream = gather(_pieces(["a", "b"], error=KeyError("x")), lambda: 10.0)
+    stream = gather(_pieces(["a", "b"], error=KeyError("x")))
     assert await anext(stream) == Piece("a", 1)
     assert await anext(stream) == Piece("b", 2)
     with pytest.raises(KeyError):
@@ -119,7 +113,7 @@ async def test_a_source_that_goes_on_writing_does_not_delay_the_end() -> None:
     end = asyncio.get_running_loop().create_future()
     source = _pieces(["a"] * 100_000)
     gathered = 0
-    async for piece in gather(source, lambda: 0, [end]):
+    async for piece in gather(source, [end]):
         gathered += len(piece.text)
         if not end.done():
             end.set_result(None)

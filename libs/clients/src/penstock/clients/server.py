@@ -12,6 +12,7 @@ from yarl import URL
 
 from penstock.clients.errors import ERROR_BYTES, Away, ModelServerError, Unavailable, WrongDialect, of_status
 from penstock.clients.events import Events
+from penstock.clients.pauses import Pauses, Seconds, without_pause
 from penstock.telemetry import names
 from penstock.telemetry.about import about
 from penstock.telemetry.spans import traceparent
@@ -60,18 +61,22 @@ class ModelServer:
         async with self._asked(path, body, self._whole) as response:
             return await _bounded(response, limit)
 
-    async def stream(self, path: str, body: bytes) -> AsyncGenerator[list[bytes], None]:
+    async def stream(
+        self, path: str, body: bytes, pause: Seconds = without_pause
+    ) -> AsyncGenerator[list[bytes], None]:
         """POST, and yield the data of the events that come, those of one read together.
 
-        How long they may take is the caller's to know. Closing it closes the connection, unless all has come.
+        Between two reads there is a `pause`. How long events may take is the caller's to know. Closing it
+        closes the connection, unless all has come.
         """
         async with self._asked(path, body, _STREAM) as response:
             if response.content_type != _EVENT_STREAM:
                 raise WrongDialect(f"{path} answers {response.content_type[:80]}, not {_EVENT_STREAM}")
-            events = Events()
+            events, pauses = Events(), Pauses(response.content, pause)
             while piece := await response.content.readany():
                 if found := events.feed(piece):
                     yield found
+                    await pauses.pause()
 
     async def close(self) -> None:
         """Close the connections."""

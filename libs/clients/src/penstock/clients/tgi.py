@@ -9,6 +9,7 @@ import msgspec
 from pydantic import SecretStr
 
 from penstock.clients.errors import ModelServerError, WrongDialect, of_stream
+from penstock.clients.pauses import Seconds, without_pause
 from penstock.clients.server import ModelServer
 
 _TOKENS_BYTES = 32 << 20
@@ -98,15 +99,16 @@ class TgiServer:
         return await self._server.ask("/chat_tokenize", _CHAT, body, _TOKENS_BYTES)
 
     async def generate_stream(
-        self, prompt: str, parameters: Parameters
+        self, prompt: str, parameters: Parameters, pause: Seconds = without_pause
     ) -> AsyncGenerator[list[StreamEvent], None]:
         """Yield the tokens that continue a prompt, those of one read together; the last one has `details`.
 
-        A stream that breaks off ends without. Closing it frees the server's slot.
+        Between two reads there is a `pause`, unless the stream has ended. A stream that breaks off ends
+        without. Closing it frees the server's slot.
         """
         given = {**msgspec.to_builtins(parameters), "details": True, "return_full_text": False}
         body = msgspec.json.encode({"inputs": prompt, "parameters": given, "stream": True})
-        async with aclosing(self._server.stream("/generate_stream", body)) as reads:
+        async with aclosing(self._server.stream("/generate_stream", body, pause)) as reads:
             async for read in reads:
                 events, failure = _decoded(read)
                 if events:

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from penstock.generation.answer import Answer, Interrupted
 from penstock.generation.calls import prompt_tokens
 from penstock.generation.domain.earlier import Earlier, recall
-from penstock.generation.domain.gather import gather, interval
+from penstock.generation.domain.gather import gather
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
 from penstock.generation.timely import Patience
@@ -124,7 +124,7 @@ class _Run:
 
     async def _texts(self, answer: Answer) -> AsyncGenerator[TextGenerated, None]:
         ends = (self._cancelled, self._leaving)
-        async with aclosing(gather(answer.stream, lambda: interval(self._pool.busy), ends)) as pieces:
+        async with aclosing(gather(answer.stream, ends)) as pieces:
             async for piece in pieces:
                 text = TextGenerated(start=self._length, text=piece.text, tokens=piece.tokens)
                 self._length += len(piece.text)

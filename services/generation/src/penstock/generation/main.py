@@ -5,6 +5,7 @@ import asyncio
 from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.calls import reads_of, weight
 from penstock.generation.cancellations import CancellationLog
+from penstock.generation.domain.gather import pause
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.settings import Settings
@@ -35,7 +36,10 @@ async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     clock = BrokerClock()
     readiness = Readiness(worker.KAFKA, BACKENDS)
-    backends = [TgiBackend(backend.url, settings.key_of_backends) for backend in settings.backends]
+    backends = [
+        TgiBackend(backend.url, settings.key_of_backends, lambda: pause(pool.busy))
+        for backend in settings.backends
+    ]
     pool = Pool(backends)
 
     pool.share(Share())  # none before the group has given us partitions

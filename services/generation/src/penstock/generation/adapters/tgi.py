@@ -7,6 +7,7 @@ import msgspec
 from pydantic import SecretStr
 
 from penstock.clients.errors import Away, Busy, ModelServerError, Refused
+from penstock.clients.pauses import Seconds, without_pause
 from penstock.clients.server import CONNECTIONS
 from penstock.clients.tgi import Details, Parameters, StreamEvent, TgiServer
 from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
@@ -22,10 +23,11 @@ class _Info(msgspec.Struct):
 
 
 class TgiBackend:
-    """Port: Backend."""
+    """Port: Backend. Between two reads of an answer there is a `pause`, in seconds."""
 
-    def __init__(self, url: str, key: SecretStr | None = None) -> None:
+    def __init__(self, url: str, key: SecretStr | None = None, pause: Seconds = without_pause) -> None:
         self._server = TgiServer(url, key, CHECK_SECONDS)
+        self._pause = pause
         self._slots = 0
 
     @property
@@ -46,7 +48,9 @@ class TgiBackend:
 
     async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         try:
-            async with aclosing(self._server.generate_stream(prompt, _parameters(sampling))) as reads:
+            async with aclosing(
+                self._server.generate_stream(prompt, _parameters(sampling), self._pause)
+            ) as reads:
                 async for events in reads:
                     yield _items(events)
         except Refused as error:
