@@ -7,6 +7,7 @@ consumer group confirms that the partition is still its own, so that a process t
 and does not know that it was replaced never fences off its successor.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -98,10 +99,13 @@ class Takeover:
         claims: dict[Partition, Claim] = {}
         waiting = dict(books)
         while waiting:
-            markers = {}
-            for source, book in waiting.items():
-                epoch = max(book.fence.epoch, _epoch(notes[source])) + 1
-                markers[source] = await self._mark(source, epoch)
+            written = await asyncio.gather(
+                *(
+                    self._mark(source, max(book.fence.epoch, _epoch(notes[source])) + 1)
+                    for source, book in waiting.items()
+                )
+            )
+            markers = dict(zip(waiting, written, strict=True))
             await self._read_past({self._at(s): place.offset for s, (_, place) in markers.items()}, books)
             for source, (marker, place) in markers.items():
                 book = waiting.pop(source)

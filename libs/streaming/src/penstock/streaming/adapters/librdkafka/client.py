@@ -17,7 +17,9 @@ FETCH_BYTES = 8 << 20
 _FETCH_WAIT_MS = 500
 _QUEUED_KIB = 8 << 10
 _QUEUED_RECORDS = 1_000
-"""Of each partition: what is fetched ahead is fetched again after a pause."""
+"""Of all partitions together: what is fetched ahead is fetched again after a pause."""
+_QUEUE_LOOK_MS = 20
+"""When so many are queued, more are fetched at the first look after there are fewer (else in a second)."""
 _LONGEST = 200
 _UNAUTHORIZED = frozenset(
     {
@@ -91,6 +93,7 @@ def reading(cluster: Cluster, client_id: str) -> dict[str, Any]:
         "fetch.max.bytes": FETCH_BYTES,
         "queued.max.messages.kbytes": _QUEUED_KIB,
         "queued.min.messages": _QUEUED_RECORDS,
+        "fetch.queue.backoff.ms": _QUEUE_LOOK_MS,
     }
 
 
