@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from opentelemetry import metrics as api
 from opentelemetry import trace
+from opentelemetry.metrics import _internal
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.metrics_core import Metric
@@ -26,8 +26,9 @@ def exposition(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Metrics and traces of the process for one test."""
     shown = Exposition()
     provider = MeterProvider([shown.reader])
-    monkeypatch.setattr(api, "get_meter", provider.get_meter)
-    monkeypatch.setattr(trace, "get_tracer", TracerProvider().get_tracer)
+    # OpenTelemetry lets nobody set them twice.
+    monkeypatch.setattr(_internal, "_METER_PROVIDER", provider)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider())
     meters.observe_all(provider)
     REGISTRY.register(shown)
     yield
