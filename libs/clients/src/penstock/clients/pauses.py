@@ -7,8 +7,6 @@ from aiohttp import StreamReader
 
 Seconds = Callable[[], float]
 """Tells how long the next pause may be; 0: there is none."""
-
-
 _EARLY_S = 0.002
 """A timer may go off so long before its tick."""
 

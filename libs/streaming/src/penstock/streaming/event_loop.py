@@ -12,7 +12,7 @@ def run_loop(main: Coroutine[Any, Any, None]) -> None:
     """Run a process's coroutine to its end.
 
     What is loaded by now stays as long as the process: the garbage collector is told to leave it alone. Else
-    every full collection walks through all imported modules, and holds everything up for some 50 ms.
+    every full collection walks through all imported modules, and everything waits for it.
     """
     gc.collect()
     gc.freeze()
