@@ -60,7 +60,7 @@ transaction.state.log.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=1
-# A killed consumer is noticed after two seconds (the consumers ask for 2000 ms), a group starts at once.
+# A killed consumer is noticed after 1.5 seconds (the consumers ask for 1500 ms), a group starts at once.
 group.min.session.timeout.ms=1000
 group.initial.rebalance.delay.ms=0
 # A small machine: few threads, small buffers, small index files.

@@ -226,8 +226,8 @@ def _environment(addresses: Addresses, state: StateDir) -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
     }
     if addresses.kafka_is_ours:
-        # Our broker allows it: a killed replica's partitions move after two seconds. A foreign one may not.
-        env["PENSTOCK_SESSION_TIMEOUT_MS"] = os.environ.get("PENSTOCK_SESSION_TIMEOUT_MS") or "2000"
+        # Our broker allows it: a killed replica's partitions move after 1.5 seconds. A foreign one may not.
+        env["PENSTOCK_SESSION_TIMEOUT_MS"] = os.environ.get("PENSTOCK_SESSION_TIMEOUT_MS") or "1500"
     return env
 
 

@@ -199,6 +199,7 @@ class Runner:
             marks = self._offsets.marks()
             read = [p for p, end in self._meter.ends.items() if p in marks and marks[p].position >= end]
             self._processor.caught_up(read, now_ms)
+        self._share_out()  # how many partitions there are may be known a while after the rebalance
 
     def _accept(self, record: Record) -> None:
         self._clock.read(record.timestamp_ms)

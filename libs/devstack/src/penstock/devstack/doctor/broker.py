@@ -23,7 +23,7 @@ from penstock.streaming.worker import WorkerSettings
 _KAFKA_4 = 22
 """The first level of `metadata.version` of Kafka 4.0 (its 4.0-IV0)."""
 _CONNECT_S = 2.0
-_OURS_SESSION_MS = 2_000
+_OURS_SESSION_MS = 1_500
 _SESSION = ("group.min.session.timeout.ms", "group.max.session.timeout.ms")
 
 

@@ -181,7 +181,7 @@ async def open_consumer(
             auto_offset_reset="earliest",
             partition_assignment_strategy=[CooperativeStickyAssignor()],
             session_timeout_ms=session_timeout_ms,
-            heartbeat_interval_ms=session_timeout_ms // 4,
+            heartbeat_interval_ms=session_timeout_ms // 6,
         )
         rebalance.consumer = client
         client.subscribe(list(topics), listener=rebalance)

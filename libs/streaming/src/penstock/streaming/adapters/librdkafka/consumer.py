@@ -182,7 +182,7 @@ class LibrdkafkaConsumer:
         self._owned = self._owned.union(found)
         if self._paused:
             client.pause(places)
-        self._learn_counts(client)
+        self._look_at_counts(client, found)
         self._joined = True
 
     def _last_commits(
@@ -203,6 +203,16 @@ class LibrdkafkaConsumer:
                     raise
                 time.sleep(0.1)
         return {}
+
+    def _look_at_counts(self, client: Consumer, found: Collection[Partition]) -> None:
+        """Learn the counts before the partitions are handed over only if they show that a topic has grown.
+
+        The question stands in line behind a fetch that waits for records, which takes up to half a second.
+        """
+        if any(partition.number >= self._counts.get(partition.topic, 0) for partition in found):
+            self._learn_counts(client)
+        else:
+            self._calls.submit(self._learn_counts, client)
 
     def _learn_counts(self, client: Consumer) -> None:
         try:
@@ -274,7 +284,7 @@ async def open_consumer(
             "group.protocol": "classic",
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": session_timeout_ms,
-            "heartbeat.interval.ms": session_timeout_ms // 4,
+            "heartbeat.interval.ms": session_timeout_ms // 6,
         }
 
     await consumer.feed.open(lambda: consumer.connect(settings))
