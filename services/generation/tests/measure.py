@@ -13,6 +13,7 @@ import time
 
 import uvloop
 
+from penstock.clients.models import Models
 from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
@@ -51,7 +52,7 @@ async def _answer(generation: Generation, number: int) -> int:
 
 
 async def _measure(url: str, streams: int) -> None:
-    backend = TgiBackend(url)
+    backend = TgiBackend(url, Models())
     pool = Pool([backend])
     await pool.check()
     generation = Generation(pool, CancellationLog(_quiet, lambda: 0), Patience())

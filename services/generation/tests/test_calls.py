@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 import pytest
 from opentelemetry.sdk.metrics.export import DataPointT, HistogramDataPoint, NumberDataPoint
 
+from penstock.clients.models import UNKNOWN
 from penstock.generation.calls import Calls, reads_of, weight
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
@@ -32,6 +33,7 @@ class FixedBackend:
     def __init__(self, url: str, slots: int) -> None:
         self.url = url
         self.slots = slots
+        self.profile = UNKNOWN
 
     async def check(self) -> None:
         return
@@ -79,16 +81,18 @@ def test_one_that_fails_is_told_by_how(measured: Measured, error: Exception, cod
 
 async def test_slots_are_told_by_backend_and_state(measured: Measured) -> None:
     pool = Pool([FixedBackend("http://a:1", 4), FixedBackend("https://b", 0)])
-    with watched(reads_of(pool)):
+    with watched(reads_of(pool, {"m": 2})):
         async with pool.lease():
             slots = {
                 (a["server.address"], a["server.port"], a["penstock.state"]): point.value
                 for point in measured(metrics.SLOTS)
                 if isinstance(point, NumberDataPoint) and (a := point.attributes or {})
             }
+            loops = [p.value for p in measured(metrics.LOOPS) if isinstance(p, NumberDataPoint)]
             up = [p.value for p in measured(metrics.BACKEND_UP) if isinstance(p, NumberDataPoint)]
     assert slots == {("a", 1, "used"): 1, ("a", 1, "free"): 3, ("b", 443, "used"): 0, ("b", 443, "free"): 0}
     assert up == [1, 0]
+    assert loops == [2]
 
 
 def test_a_question_weighs_what_it_makes_a_backend_read_and_write() -> None:

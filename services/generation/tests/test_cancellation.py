@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 
 import pytest
 
+from penstock.clients.models import UNKNOWN
 from penstock.generation.cancellations import PARTITION, CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
@@ -43,6 +44,7 @@ class OpenBackend:
 
     def __init__(self, slots: int = 1) -> None:
         self.slots = slots
+        self.profile = UNKNOWN
         self.url = "open"
         self.running = 0
         self.asked = 0

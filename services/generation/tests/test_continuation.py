@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from penstock.clients.models import UNKNOWN, ModelProfile
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
@@ -42,6 +43,7 @@ class PiecesBackend:
     fail_after: int | None = None
     hang_after: int | None = None
     slots: int = 1
+    profile: ModelProfile = UNKNOWN
     url: str = "pieces"
     calls: int = 0
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
@@ -188,6 +190,53 @@ async def test_a_replica_stopped_at_any_token_changes_nothing(stop: tuple[str, .
 
     for log in await asyncio.gather(*(stopped_at(k) for k in range(41))):
         assert whole(log) == whole(uncut)
+
+
+LOOPING = [" It", " is", *[" a", " dam", "."] * 60]
+GUARDED = ModelProfile(loop_guard=True)
+
+
+@pytest.mark.parametrize("planned", [True, False])
+async def test_a_loop_ends_at_the_same_place_whoever_goes_on_with_it(planned: bool) -> None:
+    sampling = Sampling(max_tokens=180)
+    uncut: list[Event] = []
+    await handle(PiecesBackend(LOOPING, profile=GUARDED), sampling, uncut)
+    text, end, _ = whole(uncut)
+    assert "".join(LOOPING).startswith(text)
+    assert len(text) < 60
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, end.looped) == ("stop", True)
+    assert end.usage.completion_tokens < 40
+
+    async def stopped_at(k: int) -> list[Event]:
+        log: list[Event] = []
+        backend = PiecesBackend(LOOPING, hang_after=k, profile=GUARDED)
+        await interrupted(backend, sampling, log, planned=planned)
+        if not (log and log[-1].TERMINAL):
+            await handle(PiecesBackend(LOOPING, profile=GUARDED), sampling, log)
+        return log
+
+    for log in await asyncio.gather(*(stopped_at(k) for k in range(40))):
+        assert whole(log) == whole(uncut)
+
+
+async def test_without_the_guard_a_loop_is_the_models_own_affair() -> None:
+    log: list[Event] = []
+    await handle(PiecesBackend(LOOPING), Sampling(max_tokens=170), log)
+    text, end, _ = whole(log)
+    assert text == "".join(LOOPING[:170])
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, end.looped) == ("length", False)
+
+
+async def test_tokens_without_text_are_a_loop_too() -> None:
+    log: list[Event] = []
+    backend = PiecesBackend([" It", *[""] * 200, " is"], profile=GUARDED)
+    await handle(backend, Sampling(max_tokens=300), log)
+    text, end, _ = whole(log)
+    assert text == " It"
+    assert isinstance(end, GenerationFinished)
+    assert (end.finish_reason, end.looped) == ("stop", True)
 
 
 texts = st.lists(st.text(alphabet="abé", max_size=3), max_size=10)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.clients.models import UNKNOWN
 from penstock.generation.pool import Pool
 from penstock.generation.ports import Backend, End, Token
 from penstock.messages.chat import Sampling
@@ -22,6 +23,7 @@ class Slots:
     def __init__(self, slots: int) -> None:
         self.url = f"slots-{slots}"
         self.slots = slots
+        self.profile = UNKNOWN
 
     async def check(self) -> None:
         return

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 import pytest
 
+from penstock.clients.models import UNKNOWN
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
@@ -50,6 +51,7 @@ class ScriptedBackend:
     def __init__(self, *scripts: Script, slots: int = 2, together: bool = False) -> None:
         self.url = "scripted"
         self.slots = slots
+        self.profile = UNKNOWN
         self.asked: list[tuple[str, Sampling]] = []
         self.closed = 0
         self._scripts = list(scripts)

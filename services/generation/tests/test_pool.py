@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 
+from penstock.clients.models import UNKNOWN
 from penstock.generation.pool import CALM_AFTER_SECONDS, Pool
 from penstock.generation.ports import End, Token
 from penstock.messages.chat import Sampling
@@ -15,6 +16,7 @@ class CountingBackend:
 
     url = "counting"
     slots = 1
+    profile = UNKNOWN
 
     def __init__(self) -> None:
         self.checks = 0

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from libs.clients.tests.raw_server import END, FOREVER, STREAM, Answer, RawServer, answer, chunk, serving
+from penstock.clients.models import Models
 from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
@@ -46,7 +47,7 @@ class Scene:
         return self.backend(server.url), server
 
     def backend(self, url: str) -> TgiBackend:
-        backend = TgiBackend(url)
+        backend = TgiBackend(url, Models())
         self._stack.push_async_callback(backend.close)
         return backend
 

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
+from penstock.clients.models import ModelProfile
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
@@ -34,6 +35,7 @@ class Scripted:
 
     url = "http://tgi:8080"
     slots = 4
+    profile = ModelProfile(loop_guard=True)
 
     def __init__(self, *scripts: Script) -> None:
         self._scripts = list(scripts)
@@ -203,3 +205,9 @@ async def test_text_is_told_only_where_a_setting_says_so(spans: InMemorySpanExpo
         "parts": [{"type": "text", "content": "A robin"}],
         "finish_reason": "stop",
     }
+
+
+async def test_an_answer_that_the_loop_guard_has_ended_says_so(spans: InMemorySpanExporter) -> None:
+    span, _ = await tell(spans, [*[Token(" a dam.")] * 60, End("length", 60)])
+    assert told(span)["penstock.answer.looped"] is True
+    assert told(span)["gen_ai.response.finish_reasons"] == ("stop",)

@@ -143,3 +143,10 @@ def test_a_marker_of_an_owner_says_nothing() -> None:
 
 def test_the_rest_of_an_answer_that_ended_before_a_restart_says_nothing() -> None:
     assert run(text(5, "rest"), finished(9)) == ([], None)
+
+
+def test_an_answer_that_was_ended_for_its_loop_says_so() -> None:
+    end = GenerationFinished(length=2, finish_reason="stop", usage=USAGE, looped=True)
+    completed = run(STARTED, text(0, "ha"), end)[0][-2].event
+    assert isinstance(completed, AnswerCompleted)
+    assert completed.looped

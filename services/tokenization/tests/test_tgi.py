@@ -51,9 +51,9 @@ async def test_the_tokens_of_the_gap_are_not_counted(scene: Scene) -> None:
 
 async def test_limits_are_asked_for_now_and_then(scene: Scene) -> None:
     model = await scene.model(INFO)
-    assert await model.limits() == Limits(10, 12)
+    assert await model.limits() == Limits(10, 12, "m")
     scene.now = LIMITS_SECONDS + 1
-    assert await model.limits() == Limits(10, 12)
+    assert await model.limits() == Limits(10, 12, "m")
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 401])

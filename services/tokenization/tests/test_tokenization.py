@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.clients.models import ModelProfile, Models, SamplingDefaults
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed, Sampling
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
@@ -18,6 +19,7 @@ from penstock.tokenization.domain import INTRODUCTION_TOKENS, Limits, Templated,
 from penstock.tokenization.handler import Policy, Tokenization
 
 ROOMY = Limits(1000, 1200)
+POLICY = Policy(100, 300)
 REQUEST_ID = "0190a5d0-0000-7000-8000-000000000001"
 
 
@@ -46,6 +48,7 @@ async def ask(
     drops_users: bool = False,
     max_tokens: int | None = None,
     search: Search | None = None,
+    policy: Policy = POLICY,
 ) -> Outgoing:
     request = ChatRequested(
         model="m",
@@ -55,15 +58,18 @@ async def ask(
     )
     envelope = Envelope(id="i", type=request.TYPE, source="/s", time_ms=1, subject=REQUEST_ID, tenant="t")
     received: Received[Event] = Received(request, envelope, Partition("chat.requests", 0), 0)
-    handler = Tokenization(WordModel(limits, drops_users), Policy(100, 300))
+    handler = Tokenization(WordModel(limits, drops_users), policy)
     [outgoing] = [item async for item in handler.handle(received)]
     return outgoing
 
 
 async def tokenized(
-    *messages: Message, limits: Limits = ROOMY, max_tokens: int | None = None
+    *messages: Message,
+    limits: Limits = ROOMY,
+    max_tokens: int | None = None,
+    policy: Policy = POLICY,
 ) -> ChatTokenized:
-    outgoing = await ask(*messages, limits=limits, max_tokens=max_tokens)
+    outgoing = await ask(*messages, limits=limits, max_tokens=max_tokens, policy=policy)
     assert outgoing.topic is CHAT_TOKENIZED
     assert isinstance(outgoing.event, ChatTokenized)
     return outgoing.event
@@ -148,3 +154,24 @@ def test_prompt_passages_and_answer_never_exceed_the_model(
     if passages:
         assert prompt + passages + INTRODUCTION_TOKENS <= limits.max_input
         assert prompt + passages + INTRODUCTION_TOKENS + answer <= limits.max_total
+
+
+SHORT = ModelProfile(names=("small-*",), sampling=SamplingDefaults(max_tokens=60, stop=("\n\n",), seed=3))
+SMALL = Limits(1000, 1200, "small-1")
+
+
+async def test_a_models_own_defaults_count_where_the_request_says_nothing() -> None:
+    sampling = (
+        await tokenized(user("Why?"), limits=SMALL, policy=Policy(None, 300, Models([SHORT])))
+    ).sampling
+    assert sampling == Sampling(max_tokens=60, stop=("\n\n",), seed=7)
+
+
+async def test_a_request_and_the_operator_come_before_a_models_defaults() -> None:
+    models = Models([SHORT])
+    asked = await tokenized(user("Why?"), limits=SMALL, max_tokens=9, policy=Policy(None, 300, models))
+    assert asked.sampling.max_tokens == 9
+    operated = await tokenized(user("Why?"), limits=SMALL, policy=Policy(80, 300, models))
+    assert operated.sampling.max_tokens == 80
+    other = await tokenized(user("Why?"), policy=Policy(None, 300, models))
+    assert other.sampling.max_tokens == 512

@@ -164,7 +164,10 @@ class TextGenerated(Event, frozen=True, kw_only=True):
 
 
 class GenerationFinished(Event, frozen=True, kw_only=True):
-    """chat.generated: the model has ended, after `length` characters."""
+    """chat.generated: the model has ended, after `length` characters.
+
+    `looped` says that it only repeated itself, and was stopped for that.
+    """
 
     TYPE: ClassVar[str] = "penstock.generation.finished.v1"
     TERMINAL: ClassVar[bool] = True
@@ -172,6 +175,7 @@ class GenerationFinished(Event, frozen=True, kw_only=True):
     length: Count
     finish_reason: FinishReason
     usage: Usage
+    looped: bool = False
 
 
 class AnswerStarted(Event, frozen=True, kw_only=True):
@@ -195,7 +199,10 @@ class AnswerText(Event, frozen=True, kw_only=True):
 
 
 class AnswerCompleted(Event, frozen=True, kw_only=True):
-    """chat.responses: the answer is whole, `length` characters long. Terminal."""
+    """chat.responses: the answer is whole, `length` characters long. Terminal.
+
+    `looped` as in GenerationFinished.
+    """
 
     TYPE: ClassVar[str] = "penstock.answer.completed.v1"
     TERMINAL: ClassVar[bool] = True
@@ -204,6 +211,7 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
     finish_reason: FinishReason
     usage: Usage
     citations: tuple[Citation, ...]
+    looped: bool = False
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):

@@ -145,6 +145,14 @@ TOKEN_USAGE = Metric(
     (*_MODEL, *_SERVER, names.GEN_AI_TOKEN_TYPE),
     _TOKENS,
 )
+LOOPS = Metric(
+    "penstock.generation.loops",
+    Kind.COUNTER,
+    "{answer}",
+    "Answers that the loop guard has ended since they only repeated themselves.",
+    ("generation",),
+    (names.GEN_AI_REQUEST_MODEL,),
+)
 
 # Backends.
 SLOTS = Metric(

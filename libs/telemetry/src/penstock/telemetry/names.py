@@ -82,6 +82,8 @@ PENSTOCK_STATE = "penstock.state"
 """Of what is counted: a slot is used or free, a document queued. Each metric says which there are."""
 PENSTOCK_OUTCOME = "penstock.outcome"
 PENSTOCK_REASON = "penstock.reason"
+PENSTOCK_LOOPED = "penstock.answer.looped"
+"""Of an answer that the loop guard has ended."""
 """Why something happened: a code of ours, or the class of an error; never content."""
 
 EVENT_RETRY = "retry"

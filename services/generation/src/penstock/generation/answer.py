@@ -10,6 +10,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 from penstock.generation.calls import Call, Calls
 from penstock.generation.domain.earlier import Earlier, can_continue
 from penstock.generation.domain.gather import Piece, Put
+from penstock.generation.domain.loops import LoopGuard
 from penstock.generation.domain.prompt import render
 from penstock.generation.domain.visible import Visible
 from penstock.generation.pool import Pool
@@ -26,8 +27,8 @@ class Interrupted(Exception):
 class Answer:
     """One answer, after what stands in the log already.
 
-    When its stream has ended, `reason` says why, and `written` counts the tokens of the whole answer. `asked`
-    says whether a backend has taken the prompt.
+    When its stream has ended, `reason` says why, `looped` whether the guard has ended a loop, and `written`
+    counts the tokens of the whole answer. `asked` says whether a backend has taken the prompt.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Answer:
         self._progress = 0.0
         self.reason: FinishReason = "stop"
         self.written = earlier.tokens
+        self.looped = False
         self.asked = False
 
     async def stream(self, put: Put) -> None:
@@ -64,7 +66,7 @@ class Answer:
             async for trial in retries:
                 with trial:
                     await self._attempt(put)
-        self._told.ends(self.reason, self.written, "".join(self._texts))
+        self._told.ends(self.reason, self.written, "".join(self._texts), looped=self.looped)
 
     async def _attempt(self, put: Put) -> None:
         """Continue the visible text: whatever an attempt before it held back is written anew."""
@@ -91,12 +93,15 @@ class Answer:
             ) from error
 
     async def _leased(self, text: str, sampling: Sampling, put: Put) -> None:
-        visible = Visible(sampling.stop, self._tokens)
         asked = _now()
         async with self._pool.lease() as backend:
             self._progress += _now() - asked  # to wait for a slot is no failure
             self.asked = True
             self._told.has_slot(backend.url)
+            guard = LoopGuard(text) if backend.profile.loop_guard else None
+            visible = Visible(sampling.stop, self._tokens, guard)
+            if self._is_stopped(visible):
+                return
             with self._calls.measured(self._request, backend.url, self._tokens) as call:
                 stream = backend.stream(self._prompt + text, sampling)
                 async with watched(self._patience) as watchdog, aclosing(stream):
@@ -113,15 +118,20 @@ class Answer:
         texts = [item.text for item in items if isinstance(item, Token)]
         call.tokens += len(texts)
         self._show(visible.push(texts), put)
-        if visible.stopped:
-            self.reason, self.written = "stop", visible.written
+        if self._is_stopped(visible):
             return True
         if not isinstance(end := items[-1], End):
             return False
         self.reason, self.written = end.reason, visible.before + end.tokens
         call.tokens = end.tokens
         self._show(visible.end(), put)
+        self._is_stopped(visible)
         return True
+
+    def _is_stopped(self, visible: Visible) -> bool:
+        if visible.stopped:
+            self.reason, self.written, self.looped = "stop", visible.written, visible.looped
+        return visible.stopped
 
     def _show(self, piece: Piece, put: Put) -> None:
         if piece.text:

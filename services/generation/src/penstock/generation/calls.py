@@ -55,8 +55,8 @@ class Calls:
                 self._usage.record(call.tokens, {**about, names.GEN_AI_TOKEN_TYPE: "output"})
 
 
-def reads_of(pool: Pool) -> Mapping[Metric, Read]:
-    """Return what is to be looked up of the backends."""
+def reads_of(pool: Pool, loops: Mapping[str, int]) -> Mapping[Metric, Read]:
+    """Return what is to be looked up of the backends, and of the loops by model."""
 
     def slots() -> Iterator[tuple[float, Attributes]]:
         for backend in pool.usage():
@@ -66,6 +66,7 @@ def reads_of(pool: Pool) -> Mapping[Metric, Read]:
 
     return {
         metrics.SLOTS: slots,
+        metrics.LOOPS: lambda: [(count, {names.GEN_AI_REQUEST_MODEL: m}) for m, count in list(loops.items())],
         metrics.BACKEND_UP: lambda: [(int(one.is_up), server_of(one.url)) for one in pool.usage()],
     }
 

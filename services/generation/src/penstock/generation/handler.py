@@ -1,6 +1,7 @@
 """Generation: a prompt with its passages becomes a stream of text in the log."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -39,6 +40,8 @@ class Generation:
         self._cancellations = cancellations
         self._patience = patience
         self._trace_content = trace_content
+        self.loops: Counter[str] = Counter()
+        """By model, how many answers the loop guard has ended."""
 
     async def handle(
         self, received: Received[Event], earlier: Sequence[Event], handover: asyncio.Event
@@ -60,7 +63,7 @@ class Generation:
         try:
             with self._cancellations.watch(received.envelope.subject) as cancelled:
                 told = Told(request, content=self._trace_content)
-                run = _Run(self._pool, self._patience, request, cancelled, leaving, told)
+                run = _Run(self._pool, self._patience, request, cancelled, leaving, told, self.loops)
                 try:
                     async with aclosing(run.events(known)) as events:
                         async for event in events:
@@ -82,6 +85,7 @@ class _Run:
         cancelled: asyncio.Future[CancelReason],
         leaving: asyncio.Task[bool],
         told: Told,
+        loops: Counter[str],
     ) -> None:
         self._pool = pool
         self._patience = patience
@@ -89,6 +93,7 @@ class _Run:
         self._cancelled = cancelled
         self._leaving = leaving
         self._told = told
+        self._loops = loops
         self._length = 0
         self._tokens = 0
 
@@ -133,7 +138,11 @@ class _Run:
 
     def _finish(self, answer: Answer) -> GenerationFinished:
         usage = Usage(prompt_tokens=prompt_tokens(self._request), completion_tokens=answer.written)
-        return GenerationFinished(length=self._length, finish_reason=answer.reason, usage=usage)
+        if answer.looped:
+            self._loops[self._request.model] += 1
+        return GenerationFinished(
+            length=self._length, finish_reason=answer.reason, usage=usage, looped=answer.looped
+        )
 
     def _cancellation(self, *, asked: bool) -> RequestCancelled:
         """Return the end of a request that is given up. A prompt that no model has read costs nothing."""

@@ -37,7 +37,7 @@ async def _run(settings: Settings) -> None:
     clock = BrokerClock()
     readiness = Readiness(worker.KAFKA, BACKENDS)
     backends = [
-        TgiBackend(backend.url, settings.key_of_backends, lambda: pause(pool.busy))
+        TgiBackend(backend.url, settings.models, settings.key_of_backends, lambda: pause(pool.busy))
         for backend in settings.backends
     ]
     pool = Pool(backends)
@@ -54,16 +54,18 @@ async def _run(settings: Settings) -> None:
         lambda partition, start: open_reader(settings.cluster, [partition], start), clock
     )
     patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
-    handle = Generation(pool, cancellations, patience, trace_content=settings.trace_content).handle
+    generation = Generation(pool, cancellations, patience, trace_content=settings.trace_content)
     stage = Stage(
         "generation",
         (CHAT_RETRIEVED,),
-        Journaled(handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up, pool.share),
+        Journaled(
+            generation.handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up, pool.share
+        ),
         failures=CHAT_GENERATED,
         weigh=weight,
     )
     watch_readiness(readiness)
-    with watched(reads_of(pool)):
+    with watched(reads_of(pool, generation.loops)):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
             tasks.create_task(pool.watch(stop))

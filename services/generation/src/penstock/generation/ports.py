@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
+from penstock.clients.models import ModelProfile
 from penstock.messages.chat import CancelReason, FinishReason, Sampling
 
 
@@ -48,8 +49,12 @@ class Backend(Protocol):
     def slots(self) -> int:
         """How many requests it takes at once (0 while it cannot be reached)."""
 
+    @property
+    def profile(self) -> ModelProfile:
+        """What is known of its model (nothing while it cannot be reached)."""
+
     async def check(self) -> None:
-        """Ask the backend for its slots."""
+        """Ask the backend for its slots and its model."""
 
     def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         """Yield the tokens that continue `prompt`, those that come together as one list; End is the last.

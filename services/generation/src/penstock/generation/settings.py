@@ -3,11 +3,12 @@
 from pydantic import PositiveFloat
 
 from penstock.clients.keys import BackendKey
+from penstock.clients.models import ModelsFile
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.worker import Backends, WorkerSettings
 
 
-class Settings(WorkerSettings, BackendKey):
+class Settings(WorkerSettings, BackendKey, ModelsFile):
     """`PENSTOCK_BACKENDS` and so on."""
 
     backends: Backends = parse_backends(LOCAL)

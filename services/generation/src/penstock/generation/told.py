@@ -64,9 +64,11 @@ class Told:
             told[names.PENSTOCK_REASON] = type(error.__cause__).__name__
         self.span.add_event(names.EVENT_RETRY, told)
 
-    def ends(self, reason: str, tokens: int, text: str) -> None:
+    def ends(self, reason: str, tokens: int, text: str, *, looped: bool) -> None:
         """The answer is complete; `tokens` and `text` are all of it, whoever wrote it."""
         self.span.add_event(names.EVENT_LAST_TOKEN)
+        if looped:
+            self.span.set_attribute(names.PENSTOCK_LOOPED, True)
         self.span.set_attributes(
             {
                 names.GEN_AI_FINISH_REASONS: [reason],

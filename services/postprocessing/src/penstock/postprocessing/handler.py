@@ -94,6 +94,7 @@ def _finish(answer: Answer, finished: GenerationFinished, request_id: str) -> An
         finish_reason=finished.finish_reason,
         usage=finished.usage,
         citations=cite(answer.visible, answer.passages),
+        looped=finished.looped,
     )
     used = UsageRecorded(request_id=request_id, model=answer.model, usage=finished.usage)
     return Step(None, [Outgoing(CHAT_RESPONSES, completed), Outgoing(USAGE_RECORDED, used)])

@@ -11,10 +11,11 @@ INTRODUCTION_TOKENS = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model takes, in tokens: of prompt, and of prompt and answer together."""
+    """What a model takes, in tokens: of prompt, and of prompt and answer together; and its name."""
 
     max_input: int
     max_total: int
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from penstock.clients.models import NO_MODELS, Models
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_TOKENIZED
@@ -21,13 +22,19 @@ from penstock.tokenization.domain import (
 )
 from penstock.tokenization.ports import Model
 
+_ANSWER_TOKENS = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Tokens of an answer whose length the client left open, and the most that passages may take."""
+    """Tokens of an answer whose length the client left open, and the most that passages may take.
 
-    default_answer_tokens: int
+    Without the first, it is the model's own default that counts.
+    """
+
+    default_answer_tokens: int | None
     max_passage_tokens: int
+    models: Models = NO_MODELS
 
 
 class TooLong(Exception):
@@ -55,8 +62,10 @@ class Tokenization:
     async def _tokenize(self, request: ChatRequested, request_id: str) -> ChatTokenized:
         query = question_of(request.messages)
         limits = await self._model.limits()
+        sampling = self._policy.models.of(limits.model).completed(request.sampling)
         answer = request.sampling.max_tokens or min(
-            self._policy.default_answer_tokens, max(1, limits.max_total // 2)
+            self._policy.default_answer_tokens or sampling.max_tokens or _ANSWER_TOKENS,
+            max(1, limits.max_total // 2),
         )
         # Clients cannot guess the id of their own request, so no message can hold a gap of its own.
         gap = f"[{request_id}]"
@@ -71,7 +80,7 @@ class Tokenization:
             prompt_after=after,
             prompt_tokens=templated.tokens,
             passage_tokens=passage_tokens(limits, templated.tokens, answer, self._policy.max_passage_tokens),
-            sampling=msgspec.structs.replace(request.sampling, max_tokens=answer),
+            sampling=msgspec.structs.replace(sampling, max_tokens=answer),
             search=request.search,
         )
 

@@ -43,7 +43,8 @@ async def _run(settings: Settings) -> None:
 
 def stage(settings: Settings, model: TgiModel) -> Stage:
     """Return what the service does."""
-    tokenization = Tokenization(model, Policy(settings.default_max_tokens, settings.passage_tokens))
+    policy = Policy(settings.default_max_tokens, settings.passage_tokens, settings.models)
+    tokenization = Tokenization(model, policy)
     each = Each(tokenization.handle, lambda: settings.tokenization_concurrency, settings.backend_wait_seconds)
     return Stage("tokenization", (CHAT_REQUESTS,), each, failures=CHAT_TOKENIZED)
 

@@ -1,20 +1,21 @@
 """Settings of the tokenization service, from the environment."""
 
-from pydantic import PositiveFloat
+from pydantic import PositiveFloat, PositiveInt
 
 from penstock.clients.keys import BackendKey
+from penstock.clients.models import ModelsFile
 from penstock.messages.backends import LOCAL, parse_backends
 from penstock.streaming.stage import RETRY_SECONDS
 from penstock.streaming.worker import Backends, WorkerSettings
 
 
-class Settings(WorkerSettings, BackendKey):
+class Settings(WorkerSettings, BackendKey, ModelsFile):
     """`PENSTOCK_BACKENDS` and so on."""
 
     backends: Backends = parse_backends(LOCAL)
     """Model servers, e.g. `tgi+http://host:port`, separated by commas."""
-    default_max_tokens: int = 512
-    """Length of an answer, in tokens, when the client does not say."""
+    default_max_tokens: PositiveInt | None = None
+    """Length of an answer, in tokens, when the client does not say; unset: the model's own, or 512."""
     passage_tokens: int = 512
     """The most tokens of passages in one prompt."""
     backend_wait_seconds: PositiveFloat = RETRY_SECONDS

@@ -7,6 +7,7 @@ import msgspec
 from pydantic import SecretStr
 
 from penstock.clients.errors import Away, Busy, ModelServerError, Refused
+from penstock.clients.models import UNKNOWN, ModelProfile, Models
 from penstock.clients.pauses import Seconds, without_pause
 from penstock.clients.server import CONNECTIONS
 from penstock.clients.tgi import Details, Parameters, StreamEvent, TgiServer
@@ -20,15 +21,20 @@ _MOST_SLOTS = CONNECTIONS - 8
 
 class _Info(msgspec.Struct):
     max_concurrent_requests: int
+    model_id: str = ""
 
 
 class TgiBackend:
     """Port: Backend. Between two reads of an answer there is a `pause`, in seconds."""
 
-    def __init__(self, url: str, key: SecretStr | None = None, pause: Seconds = without_pause) -> None:
+    def __init__(
+        self, url: str, models: Models, key: SecretStr | None = None, pause: Seconds = without_pause
+    ) -> None:
         self._server = TgiServer(url, key, CHECK_SECONDS)
+        self._models = models
         self._pause = pause
         self._slots = 0
+        self._profile = UNKNOWN
 
     @property
     def url(self) -> str:
@@ -38,6 +44,10 @@ class TgiBackend:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def profile(self) -> ModelProfile:
+        return self._profile
+
     async def check(self) -> None:
         try:
             info = await self._server.info(_Info)
@@ -45,6 +55,7 @@ class TgiBackend:
             self._slots = 0
         else:
             self._slots = max(0, min(info.max_concurrent_requests, _MOST_SLOTS))
+            self._profile = self._models.of(info.model_id)
 
     async def stream(self, prompt: str, sampling: Sampling) -> AsyncGenerator[Sequence[Token | End], None]:
         try:

@@ -24,6 +24,7 @@ T = TypeVar("T")
 class _Info(msgspec.Struct):
     max_input_tokens: int
     max_total_tokens: int
+    model_id: str = ""
 
 
 class TgiModel:
@@ -37,7 +38,7 @@ class TgiModel:
     async def limits(self) -> Limits:
         if self._limits is None or self._clock() > self._limits[0]:
             info = await self._first(lambda server: server.info(_Info))
-            limits = Limits(info.max_input_tokens, info.max_total_tokens)
+            limits = Limits(info.max_input_tokens, info.max_total_tokens, info.model_id)
             self._limits = (self._clock() + LIMITS_SECONDS, limits)
         return self._limits[1]
 

@@ -1,0 +1,109 @@
+"""What is known of a model by its name: models.toml beside this file, and one of the user's own before it."""
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Self
+
+import msgspec
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.messages.chat import Sampling
+
+_LARGEST = 1 << 20
+
+
+class SamplingDefaults(Sampling, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a request says nothing about."""
+
+
+class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Defaults and rules for the models that are called by one of `names` (patterns with * and ?).
+
+    With `loop_guard` an answer that only repeats itself ends.
+    """
+
+    names: tuple[str, ...] = ()
+    sampling: SamplingDefaults = SamplingDefaults()
+    loop_guard: bool = False
+
+    def completed(self, sampling: Sampling) -> Sampling:
+        """Return a request's sampling, with the model's own where it leaves the choice open."""
+        given = {
+            name: value
+            for name in sampling.__struct_fields__
+            if (value := getattr(self.sampling, name)) not in (None, ())
+            and getattr(sampling, name) in (None, ())
+        }
+        return msgspec.structs.replace(sampling, **given)
+
+
+UNKNOWN = ModelProfile()
+
+
+class Models:
+    """Profiles by model; of two that fit, the first counts."""
+
+    def __init__(self, profiles: Sequence[ModelProfile] = ()) -> None:
+        self._profiles = tuple(profiles)
+
+    def of(self, model: str) -> ModelProfile:
+        """Return a model's profile: one without rules for a model that nothing is known of."""
+        for profile in self._profiles:
+            if any(fnmatchcase(model, name) for name in profile.names):
+                return profile
+        return UNKNOWN
+
+
+NO_MODELS = Models()
+
+
+class ModelsFile(BaseSettings):
+    """`PENSTOCK_MODELS_FILE`."""
+
+    model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
+
+    models_file: Path | None = None
+    """A file in the form of models.toml, whose models come before those that Penstock knows."""
+
+    @cached_property
+    def models(self) -> Models:
+        """Return all profiles; the files are read once."""
+        own = [] if self.models_file is None else _read(self.models_file)
+        packaged = resources.files("penstock.clients").joinpath("models.toml").read_bytes()
+        return Models([*own, *parse_models(packaged)])
+
+    @model_validator(mode="after")
+    def _models_can_be_read(self) -> Self:
+        _ = self.models
+        return self
+
+
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    models: list[ModelProfile] = []
+
+
+def parse_models(text: bytes) -> list[ModelProfile]:
+    """Return the profiles in a TOML file. Raises ValueError that says what is wrong."""
+    try:
+        return msgspec.toml.decode(text, type=_File).models
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _read(file: Path) -> list[ModelProfile]:
+    try:
+        with file.open("rb") as opened:
+            return parse_models(opened.read(_LARGEST))
+    except OSError as error:
+        raise _unusable(f"PENSTOCK_MODELS_FILE: {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise _unusable(f"PENSTOCK_MODELS_FILE: {file}: {error}") from error
+
+
+def _unusable(text: str) -> PydanticCustomError:
+    return PydanticCustomError("models", "{text}", {"text": text})
