@@ -91,7 +91,7 @@ class Line:
     seen: list[Received[Event]] = field(default_factory=list)
     consumers: list[Consumer] = field(default_factory=list)
     slots: int = 16
-    given_up: set[str] = field(default_factory=set)
+    at_once: set[str] = field(default_factory=set)
     shares: list[Share] = field(default_factory=list)
 
     async def ask(self, subject: str, number: int | None = None) -> None:
@@ -117,7 +117,11 @@ class Line:
         consumer = await self.broker.consumer(self.group, [self.source], offsets.committable)
         self.consumers.append(consumer)
         processing = Journaled(
-            writer.handle, lambda: self.slots, self.journal, self.given_up.__contains__, self.shares.append
+            writer.handle,
+            lambda: self.slots,
+            self.journal,
+            lambda received: received.envelope.subject in self.at_once,
+            self.shares.append,
         )
         stage = Stage(self.group, (self.source,), processing, self.journal)
         journal = await self.broker.reader([], "end")
@@ -338,17 +342,17 @@ async def test_an_answer_stands_where_its_question_does_whatever_its_key_says(li
     assert line.text(subject) == "".join(WORDS)
 
 
-async def test_what_waits_and_is_given_up_is_handled_without_a_slot(line: Line) -> None:
+async def test_what_waits_and_needs_no_slot_is_handled_at_once(line: Line) -> None:
     line.slots = 1
     writer = Writer(line.journal, until=2)
     async with line.running(writer):
         await line.ask("runs")
         await line.until(has_words("runs", 2))
         await line.ask("waits")
-        await line.ask("given up")
-        line.given_up.add("given up")
-        await line.until(has_words("given up", 2))
-    assert [subject for subject, _ in writer.calls] == ["runs", "given up"]
+        await line.ask("at once")
+        line.at_once.add("at once")
+        await line.until(has_words("at once", 2))
+    assert [subject for subject, _ in writer.calls] == ["runs", "at once"]
 
 
 async def test_of_two_ends_of_a_request_the_first_in_the_log_is_the_only_one(line: Line) -> None:

@@ -8,7 +8,14 @@ import openai
 import pytest
 
 from penstock.messages import ids
-from penstock.messages.chat import AnswerStarted, AnswerText, ChatRequested, RequestFailed
+from penstock.messages.chat import (
+    AnswerCompleted,
+    AnswerStarted,
+    AnswerText,
+    ChatRequested,
+    RequestFailed,
+    Usage,
+)
 
 
 @pytest.fixture
@@ -49,7 +56,8 @@ async def test_openai_client_gets_an_answer(stand: Any, client: openai.AsyncOpen
                 "page": 3,
                 "headings": ["Dams", "Pipes"],
             }
-        ]
+        ],
+        "grounding": None,
     }
     assert answer.usage is not None
     assert answer.usage.to_dict() == {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
@@ -80,6 +88,32 @@ async def test_openai_client_streams(stand: Any, client: openai.AsyncOpenAI, kit
     assert usage.choices == []
     assert usage.usage is not None
     assert usage.usage.total_tokens == 10
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_says_how_it_stands_to_the_passages(stand: Any, kit: Any, stream: bool) -> None:
+    asking = asyncio.create_task(stand.ask(kit.body(stream=stream)))
+    cause = (await stand.question()).envelope
+    usage = Usage(prompt_tokens=0, completion_tokens=0)
+    text = "The documents do not say."
+    end = AnswerCompleted(
+        length=len(text), finish_reason="stop", usage=usage, citations=(), grounding="not_found"
+    )
+    await stand.say(cause, AnswerStarted(model=kit.model), AnswerText(start=0, text=text), end)
+    assert '"grounding":"not_found"' in (await asking).text
+
+
+async def test_what_an_answer_rests_on_is_the_requests_or_else_the_operators_choice(
+    stand: Any, kit: Any
+) -> None:
+    stand.gateway.service.answers = "documents"
+    asked = []
+    for more in ({}, {"answers": "quote"}, {"answers": "model", "fallback": "quote"}):
+        asking = asyncio.create_task(stand.ask(kit.body(**more)))
+        event = (await stand.question()).event
+        asked.append((event.answers, event.may_quote))
+        asking.cancel()
+    assert asked == [("documents", False), ("quote", False), ("model", True)]
 
 
 async def test_question_reaches_the_log_whole(stand: Any, kit: Any) -> None:
@@ -158,7 +192,7 @@ async def test_stream_is_exact_on_the_wire(stand: Any, kit: Any) -> None:
     assert [json.loads(event.data) for event in events[:-1]] == [
         chunk({"role": "assistant", "content": ""}),
         chunk({"content": 'say "h\u00e4"'}),
-        {**chunk({}, "stop"), "citations": []},
+        {**chunk({}, "stop"), "citations": [], "grounding": None},
     ]
 
 

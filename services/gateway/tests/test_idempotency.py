@@ -119,8 +119,15 @@ def test_who_asks_is_no_part_of_the_fingerprint() -> None:
     )
     question = question_of(parse(body), "psk-abcdef")
     # As an installation has it that came from a release in which the log did not say whose key it was.
-    before = codec.encode(question).replace(b',"api_key":"psk-abcdef"', b"")
+    later = b',"api_key":"psk-abcdef","answers":"model","may_quote":false'
+    before = codec.encode(question).replace(later, b"")
     assert fingerprint(question) == sha256(before).hexdigest()
+
+
+def test_what_an_answer_rests_on_is_a_part_of_the_fingerprint() -> None:
+    body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]%b}'
+    more = (b"", b', "answers": "quote"', b', "answers": "documents"', b', "fallback": "quote"')
+    assert len({fingerprint(question_of(parse(body % one))) for one in more}) == 4
 
 
 async def test_a_failed_request_stays_the_same_request(stand: Any) -> None:

@@ -201,6 +201,8 @@ def test_every_parameter_of_openai_is_known(reference: dict[str, Any]) -> None:
     known = resolve(reference, {"$ref": "x/CreateChatCompletionRequest"})
     assert set(ChatCompletionRequest.__struct_fields__) == set(known) | {
         "background",
+        "answers",
+        "fallback",
         "vector_store_ids",
         "filters",
     }

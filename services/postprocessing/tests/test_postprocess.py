@@ -11,6 +11,7 @@ from penstock.messages.chat import (
     EpochStarted,
     GenerationFinished,
     GenerationStarted,
+    Grounding,
     Passage,
     RequestCancelled,
     RequestFailed,
@@ -21,7 +22,7 @@ from penstock.messages.chat import (
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_RESPONSES, USAGE_RECORDED
-from penstock.postprocessing.handler import Answer, postprocess
+from penstock.postprocessing.handler import Answer, Postprocessing
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Outgoing, Received
@@ -30,6 +31,9 @@ USAGE = Usage(prompt_tokens=9, completion_tokens=3)
 PASSAGE = Passage(
     document_id="d", title="Dams", start=0, end=34, text="A penstock feeds the turbines water", tokens=8
 )
+
+
+postprocess = Postprocessing(lambda question: "de" if question.startswith("Was") else "").handle
 
 
 def received(event: Event) -> Received[Event]:
@@ -150,3 +154,80 @@ def test_an_answer_that_was_ended_for_its_loop_says_so() -> None:
     completed = run(STARTED, text(0, "ha"), end)[0][-2].event
     assert isinstance(completed, AnswerCompleted)
     assert completed.looped
+
+
+DEADLINE = Passage(
+    document_id="d",
+    title="Deadlines",
+    start=100,
+    end=190,
+    text="A request has a deadline. Its deadline counts from acceptance. See also [3].",
+    tokens=20,
+)
+RECORDS = Passage(
+    document_id="e", title="Records", start=0, end=24, text="Kafka keeps all records.", tokens=5
+)
+
+
+def without_model(
+    query: str, grounding: Grounding, *passages: Passage
+) -> tuple[str, AnswerCompleted, list[Outgoing]]:
+    usage = Usage(prompt_tokens=0, completion_tokens=0)
+    end = GenerationFinished(length=0, finish_reason="stop", usage=usage, grounding=grounding)
+    out, answer = run(GenerationStarted(model="m", passages=passages, query=query), end)
+    assert answer is None
+    text = "".join(item.event.text for item in out if isinstance(item.event, AnswerText))
+    [completed] = [item.event for item in out if isinstance(item.event, AnswerCompleted)]
+    assert completed.length == len(text)
+    assert completed.usage == usage
+    return text, completed, out
+
+
+def test_passages_are_quoted_word_for_word_with_their_places() -> None:
+    text, completed, out = without_model("When does the deadline count from?", "quoted", RECORDS, DEADLINE)
+    assert text == "The documents say:\n\n“Its deadline counts from acceptance.” [2]"
+    [cited] = completed.citations
+    assert (cited.index, cited.document_id, cited.start, cited.end) == (2, "d", 126, 162)
+    assert cited.quote == "Its deadline counts from acceptance."
+    assert completed.grounding == "quoted"
+    assert out[-1].topic is USAGE_RECORDED
+
+
+def test_a_number_within_a_quote_cites_nothing() -> None:
+    _, completed, _ = without_model("see also", "quoted", DEADLINE, RECORDS, PASSAGE)
+    assert [cited.index for cited in completed.citations] == [1]
+
+
+def test_what_is_not_found_is_said_in_the_language_of_the_question() -> None:
+    for question, said in [
+        ("Was ist eine Frist?", "Das steht nicht in den Dokumenten."),
+        ("Mikä on määräaika?", "The documents do not say."),
+    ]:
+        text, completed, _ = without_model(question, "not_found")
+        assert text == said
+        assert (completed.citations, completed.grounding) == ((), "not_found")
+
+
+@pytest.mark.parametrize(
+    ("answer", "grounding"),
+    [
+        ("A penstock feeds the turbines.", "supported"),
+        ("A penstock feeds the turbines water [1]. [1]", "supported"),
+        ("Nigeria won the World Cup in 1998 [1].", "unsupported"),
+        ("A penstock feeds turbines. Nigeria won the cup. Ghana was second.", "unsupported"),
+        ("[1]", "unsupported"),
+        ("", "unsupported"),
+    ],
+)
+def test_an_answer_says_whether_the_passages_support_it(answer: str, grounding: str) -> None:
+    out, _ = run(STARTED, *([text(0, answer)] if answer else []), finished(len(answer)))
+    completed = out[-2].event
+    assert isinstance(completed, AnswerCompleted)
+    assert completed.grounding == grounding
+
+
+def test_without_passages_nothing_is_said_of_support() -> None:
+    out, _ = run(GenerationStarted(model="m", passages=()), text(0, "Yes."), finished(4))
+    completed = out[-2].event
+    assert isinstance(completed, AnswerCompleted)
+    assert completed.grounding is None

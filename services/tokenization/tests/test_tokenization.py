@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.clients.models import ModelProfile, Models, SamplingDefaults
-from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed, Sampling
+from penstock.messages.chat import AnswersFrom, ChatRequested, ChatTokenized, Message, RequestFailed, Sampling
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.search import Filter, Search
 from penstock.messages.topics import CHAT_TOKENIZED
-from penstock.streaming.errors import PermanentError
+from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Outgoing, Received
 from penstock.tokenization.domain import INTRODUCTION_TOKENS, Limits, Templated, passage_tokens
@@ -175,3 +175,35 @@ async def test_a_request_and_the_operator_come_before_a_models_defaults() -> Non
     assert operated.sampling.max_tokens == 80
     other = await tokenized(user("Why?"), policy=Policy(None, 300, models))
     assert other.sampling.max_tokens == 512
+
+
+class AwayModel(WordModel):
+    """A model whose server cannot be reached."""
+
+    async def limits(self) -> Limits:
+        raise TransientError("backend_unavailable", "No model server is available.")
+
+
+@pytest.mark.parametrize(("answers", "may_quote"), [("quote", False), ("model", True), ("documents", True)])
+async def test_a_question_that_is_answered_by_quotes_needs_no_model(
+    answers: AnswersFrom, may_quote: bool
+) -> None:
+    tokenized = await _without_a_server(answers, may_quote=may_quote)
+    assert (tokenized.query, tokenized.answers, tokenized.passage_tokens) == ("Why?", "quote", 300)
+
+
+async def test_a_question_for_a_model_waits_for_one() -> None:
+    with pytest.raises(TransientError):
+        await _without_a_server("documents", may_quote=False)
+
+
+async def _without_a_server(answers: AnswersFrom, *, may_quote: bool) -> ChatTokenized:
+    request = ChatRequested(
+        model="m", messages=(user("Why?"),), sampling=Sampling(), answers=answers, may_quote=may_quote
+    )
+    envelope = Envelope(id="i", type=request.TYPE, source="/s", time_ms=1, subject=REQUEST_ID, tenant="t")
+    received: Received[Event] = Received(request, envelope, Partition("chat.requests", 0), 0)
+    handled = Tokenization(AwayModel(ROOMY), POLICY).handle(received)
+    [outgoing] = [item async for item in handled]
+    assert isinstance(outgoing.event, ChatTokenized)
+    return outgoing.event

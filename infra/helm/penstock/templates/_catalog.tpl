@@ -52,6 +52,7 @@ gateway:
     PENSTOCK_INGESTION: http://{{ $name }}-ingestion:8090
     PENSTOCK_DRAIN_S: {{ $v.gateway.drainSeconds | quote }}
     PENSTOCK_REQUEST_TIMEOUT_S: {{ $v.requestTimeoutSeconds | quote }}
+    PENSTOCK_ANSWERS: {{ $v.answers | quote }}
     PENSTOCK_RETENTION_HOURS: {{ $v.retentionHours | quote }}
     {{- if $v.models }}
     PENSTOCK_MODELS: {{ join "," $v.models | quote }}

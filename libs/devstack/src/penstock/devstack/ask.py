@@ -41,6 +41,7 @@ class _Choice(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     citations: tuple[Citation, ...] = ()
+    grounding: str | None = None
     error: GatewayError | None = None
 
 
@@ -60,6 +61,8 @@ class Question:
     model: str
     max_tokens: int | None = None
     temperature: float | None = None
+    answers: str | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Ended:
 
     finish_reason: str | None
     citations: tuple[Citation, ...]
+    grounding: str | None = None
 
 
 async def ask(url: str, key: str, question: Question) -> AsyncIterator[Text | Ended]:
@@ -101,27 +105,28 @@ def _body(question: Question) -> dict[str, object]:
         "messages": [{"role": "user", "content": question.text}],
         "stream": True,
     }
-    if question.max_tokens is not None:
-        body["max_tokens"] = question.max_tokens
-    if question.temperature is not None:
-        body["temperature"] = question.temperature
+    for name in ("max_tokens", "temperature", "answers", "fallback"):
+        if (given := getattr(question, name)) is not None:
+            body[name] = given
     return body
 
 
 async def _stream(client: httpx2.AsyncClient, body: dict[str, object]) -> AsyncIterator[Text | Ended]:
     finish_reason: str | None = None
     citations: tuple[Citation, ...] = ()
+    grounding: str | None = None
     async with client.stream("POST", "/v1/chat/completions", json=body) as response:
         if response.status_code != 200:
             raise_for_error(response, await response.aread())
         async for event in httpx2.EventSource(response):
             if event.data == "[DONE]":
-                yield Ended(finish_reason, citations)
+                yield Ended(finish_reason, citations, grounding)
                 return
             chunk = msgspec.json.decode(event.data, type=_Chunk)
             if chunk.error is not None:
                 raise DevstackError(describe(chunk.error))
             citations = chunk.citations or citations
+            grounding = chunk.grounding or grounding
             for choice in chunk.choices:
                 finish_reason = choice.finish_reason or finish_reason
                 if choice.delta.content:

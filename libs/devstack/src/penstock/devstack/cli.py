@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 import typer
@@ -22,6 +22,7 @@ from penstock.devstack.screen import make_console, status_table
 from penstock.devstack.state import StateDir
 from penstock.devstack.times import parse_time
 from penstock.devstack.where import cluster_here, gateway_here, here, observer_here, running_here
+from penstock.messages.chat import AnswersFrom
 from penstock.messages.search import DEFAULT_STORE
 
 # run, talk and demo import Kafka's client and more: half a second that `status` and `down` do without.
@@ -192,6 +193,12 @@ def ask(
     question: Annotated[str, typer.Argument(help="What to ask.")],
     model: Annotated[str | None, typer.Option(help="Default: the first one that the gateway offers.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens.")] = None,
+    answers: Annotated[
+        AnswersFrom | None, typer.Option(help="What the answer may rest on; default: PENSTOCK_ANSWERS.")
+    ] = None,
+    fallback: Annotated[
+        Literal["quote"] | None, typer.Option(help="What to do while no model server is available.")
+    ] = None,
     url: UrlOption = None,
     key: KeyOption = None,
 ) -> None:
@@ -199,7 +206,17 @@ def ask(
     from penstock.devstack.talk import ask_aloud
 
     base, secret = gateway_here(url, key)
-    asyncio.run(ask_aloud(make_console(), base, secret, question, model=model, max_tokens=max_tokens))
+    work = ask_aloud(
+        make_console(),
+        base,
+        secret,
+        question,
+        model=model,
+        max_tokens=max_tokens,
+        answers=answers,
+        fallback=fallback,
+    )
+    asyncio.run(work)
 
 
 @commands.command()

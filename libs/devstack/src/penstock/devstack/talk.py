@@ -9,6 +9,11 @@ from penstock.devstack.ask import Citation, Question, Text, ask, first_model
 from penstock.devstack.plain import plain
 
 _QUOTE_CHARACTERS = 160
+_REMARKS = {
+    "quoted": "(quoted from the documents, no model was asked)",
+    "not_found": "(no passage helps with this, so no model was asked)",
+    "unsupported": "(the passages found do not support this answer)",
+}
 
 
 async def ask_aloud(
@@ -20,10 +25,12 @@ async def ask_aloud(
     model: str | None = None,
     max_tokens: int | None = None,
     temperature: float | None = None,
+    answers: str | None = None,
+    fallback: str | None = None,
 ) -> str:
     """Prints the answer as it arrives, then its citations; returns the model's name."""
     model = model or await first_model(url, key)
-    async for part in ask(url, key, Question(question, model, max_tokens, temperature)):
+    async for part in ask(url, key, Question(question, model, max_tokens, temperature, answers, fallback)):
         if isinstance(part, Text):
             console.print(plain(part.text), end="", markup=False, emoji=False, soft_wrap=True)
             console.file.flush()
@@ -31,6 +38,8 @@ async def ask_aloud(
         console.print()
         if part.finish_reason == "length":
             console.print("(cut at the limit of tokens)", style="dim")
+        if part.grounding in _REMARKS:
+            console.print(_REMARKS[part.grounding], style="dim")
         if part.citations:
             console.print("\nCitations")
         for citation in part.citations:

@@ -12,6 +12,18 @@ Positive = Annotated[int, Meta(ge=1)]
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length"]
 CancelReason = Literal["requested", "disconnected"]
+AnswersFrom = Literal["documents", "model", "quote"]
+"""What an answer may rest on.
+
+`documents`: where no passage helps, no model is asked, and the answer says that the documents do not hold it.
+`model`: the model answers, with passages or without. `quote`: no model is asked, the passages' best sentences
+are the answer.
+"""
+Grounding = Literal["supported", "unsupported", "quoted", "not_found"]
+"""How an answer stands to the passages.
+
+The model wrote it and they support it, or do not; it is theirs, word for word; or none was found that helps.
+"""
 
 
 class Message(Part, frozen=True, kw_only=True):
@@ -80,7 +92,8 @@ class ChatRequested(Event, frozen=True, kw_only=True):
     """chat.requests: a client's question, accepted by the gateway.
 
     `background` asks for the answer even if no client stays connected. `api_key` is the beginning of the key
-    that was used, by which people tell their keys apart; empty where it is not known.
+    that was used, by which people tell their keys apart; empty where it is not known. With `may_quote` the
+    passages are quoted where no model server is available.
     """
 
     TYPE: ClassVar[str] = "penstock.chat.requested.v1"
@@ -91,13 +104,16 @@ class ChatRequested(Event, frozen=True, kw_only=True):
     background: bool = False
     search: Search = Search()
     api_key: str = ""
+    answers: AnswersFrom = "model"
+    may_quote: bool = False
 
 
 class ChatTokenized(Event, frozen=True, kw_only=True):
     """chat.tokenized: the question as the model will read it, with a gap for passages.
 
     The prompt is `prompt_before` + passages + `prompt_after`, already in the model's chat template;
-    `prompt_tokens` counts it with an empty gap, and `passage_tokens` more fit into the gap.
+    `prompt_tokens` counts it with an empty gap, and `passage_tokens` more fit into the gap. Where passages
+    will be quoted, no model has seen the prompt, and it is empty. `answers`, `may_quote` as in ChatRequested.
     """
 
     TYPE: ClassVar[str] = "penstock.chat.tokenized.v1"
@@ -110,10 +126,15 @@ class ChatTokenized(Event, frozen=True, kw_only=True):
     passage_tokens: Count
     sampling: Sampling
     search: Search = Search()
+    answers: AnswersFrom = "model"
+    may_quote: bool = False
 
 
 class ChatRetrieved(Event, frozen=True, kw_only=True):
-    """chat.retrieved: the question with the passages found for it, best first."""
+    """chat.retrieved: the question with the passages found for it, best first.
+
+    `query` is the question alone; `answers` and `may_quote` as in ChatRequested.
+    """
 
     TYPE: ClassVar[str] = "penstock.chat.retrieved.v1"
 
@@ -123,6 +144,9 @@ class ChatRetrieved(Event, frozen=True, kw_only=True):
     prompt_tokens: Positive
     passages: tuple[Passage, ...]
     sampling: Sampling
+    query: str = ""
+    answers: AnswersFrom = "model"
+    may_quote: bool = False
 
 
 class EpochStarted(Event, frozen=True, kw_only=True):
@@ -138,13 +162,14 @@ class EpochStarted(Event, frozen=True, kw_only=True):
 
 
 class GenerationStarted(Event, frozen=True, kw_only=True):
-    """chat.generated: a backend has taken the request; passages are numbered from 1 in this order."""
+    """chat.generated: the answer to `query` begins; passages are numbered from 1 in this order."""
 
     TYPE: ClassVar[str] = "penstock.generation.started.v1"
     TRACED: ClassVar[bool] = False
 
     model: Name
     passages: tuple[Passage, ...]
+    query: str = ""
 
 
 class TextGenerated(Event, frozen=True, kw_only=True):
@@ -166,7 +191,8 @@ class TextGenerated(Event, frozen=True, kw_only=True):
 class GenerationFinished(Event, frozen=True, kw_only=True):
     """chat.generated: the model has ended, after `length` characters.
 
-    `looped` says that it only repeated itself, and was stopped for that.
+    `looped` says that it only repeated itself, and was stopped for that. Where no model was asked, there is
+    no text, and `grounding` says what to answer instead: the passages quoted, or that none was found.
     """
 
     TYPE: ClassVar[str] = "penstock.generation.finished.v1"
@@ -176,6 +202,7 @@ class GenerationFinished(Event, frozen=True, kw_only=True):
     finish_reason: FinishReason
     usage: Usage
     looped: bool = False
+    grounding: Grounding | None = None
 
 
 class AnswerStarted(Event, frozen=True, kw_only=True):
@@ -201,7 +228,7 @@ class AnswerText(Event, frozen=True, kw_only=True):
 class AnswerCompleted(Event, frozen=True, kw_only=True):
     """chat.responses: the answer is whole, `length` characters long. Terminal.
 
-    `looped` as in GenerationFinished.
+    `looped` as in GenerationFinished. `grounding` is None where no passages were at hand.
     """
 
     TYPE: ClassVar[str] = "penstock.answer.completed.v1"
@@ -212,6 +239,7 @@ class AnswerCompleted(Event, frozen=True, kw_only=True):
     usage: Usage
     citations: tuple[Citation, ...]
     looped: bool = False
+    grounding: Grounding | None = None
 
 
 class RequestFailed(Event, frozen=True, kw_only=True):

@@ -118,11 +118,7 @@ class EachProcessor:
 
     def _needs_no_slot(self, work: Work) -> bool:
         event, envelope = work.received.event, work.received.envelope
-        return event.TERMINAL or 0 < envelope.deadline_ms <= self._clock_ms() or self._given_up(work)
-
-    def _given_up(self, work: Work) -> bool:  # noqa: ARG002  # for those who hear of it
-        """Return whether nobody waits for what a work causes."""
-        return False
+        return event.TERMINAL or 0 < envelope.deadline_ms <= self._clock_ms()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

@@ -66,7 +66,7 @@ class JournalProcessor(EachProcessor):
     def __init__(self, processing: Journaled, means: Means, takeover: Takeover) -> None:
         super().__init__(Each(self._handle_one, processing.concurrency), means)
         self._journal_handle = processing.handle
-        self._is_given_up = processing.is_given_up
+        self._is_to_be_handled_at_once = processing.needs_no_slot
         self._takeover = takeover
         self._owned: dict[Partition, _Owned] = {}
         self._runs: dict[_Turn, _Run] = {}
@@ -215,8 +215,8 @@ class JournalProcessor(EachProcessor):
         owned.forget_ms[received.envelope.subject] = self._clock_ms() + REMEMBER_MS
         done()
 
-    def _given_up(self, work: Work) -> bool:
-        return self._is_given_up(work.received.envelope.subject)
+    def _needs_no_slot(self, work: Work) -> bool:
+        return super()._needs_no_slot(work) or self._is_to_be_handled_at_once(work.received)
 
     def _acknowledged(self, work: Work, offset: int) -> None:
         owned = self._owned.get(work.received.partition)

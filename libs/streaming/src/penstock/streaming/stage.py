@@ -93,14 +93,14 @@ class Journaled:
     """Handle events one by one, by the one owner of their partition, who goes on where the last stopped.
 
     `journal` is the topic the handler writes to; it has the same key and as many partitions as the input.
-    `is_given_up` tells of a subject that waits whether anybody still wants it: if not, it is handled at once,
-    to be told so. `shared` is told which of the input's partitions are ours, whenever that changes.
+    `needs_no_slot` tells of an event that waits whether it is handled at once: nobody wants its answer any
+    more, for instance. `shared` is told which of the input's partitions are ours, whenever that changes.
     """
 
     handle: JournalHandler
     concurrency: Callable[[], int]
     journal: Topic
-    is_given_up: Callable[[str], bool] = lambda _subject: False
+    needs_no_slot: Callable[[Received[Event]], bool] = lambda _received: False
     shared: Callable[[Share], None] = lambda _share: None
 
 

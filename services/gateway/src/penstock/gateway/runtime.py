@@ -123,6 +123,7 @@ class Gateway:
             ),
             Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client),
             Upstream("observer", "PENSTOCK_OBSERVER", settings.observer, client),
+            settings.answers,
         )
 
     def app(self) -> ASGIApp:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from penstock.clients.keys import BackendKey
 from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, Backend, parse_backends
+from penstock.messages.chat import AnswersFrom
 from penstock.streaming.connection import KafkaSettings
 
 
@@ -65,6 +66,8 @@ class Settings(DatabaseSettings, KafkaSettings, BackendKey):
     models: Names = Field(default_factory=list)
     """Names of the models on offer; unset: the backends are asked."""
     backends: Backends = parse_backends(LOCAL)
+    answers: AnswersFrom = "model"
+    """What answers rest on where a request does not say: documents, model or quote."""
     ingestion: BaseUrl = ""
     """Where the ingestion service answers for `/v1/files` and `/v1/vector_stores`; unset: they answer 503."""
     observer: BaseUrl = ""

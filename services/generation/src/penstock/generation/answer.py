@@ -146,6 +146,8 @@ class Answer:
 
     def _is_hopeless(self, state: RetryCallState) -> bool:
         failure = state.outcome.exception() if state.outcome else None
+        if isinstance(failure, BackendAway) and self._request.may_quote and not self._texts:
+            return True  # the passages are quoted instead
         if isinstance(failure, BackendBusy | BackendAway):
             self._progress = _now()  # it has not failed at this request: the deadline decides
         return _now() - self._progress >= self._patience.retry

@@ -9,6 +9,7 @@ from penstock.generation.answer import Answer, Interrupted
 from penstock.generation.calls import prompt_tokens
 from penstock.generation.domain.earlier import Earlier, recall
 from penstock.generation.domain.gather import gather
+from penstock.generation.domain.policy import without_model
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
 from penstock.generation.timely import Patience
@@ -18,6 +19,7 @@ from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
     GenerationStarted,
+    Grounding,
     RequestCancelled,
     RequestFailed,
     TextGenerated,
@@ -42,6 +44,16 @@ class Generation:
         self._trace_content = trace_content
         self.loops: Counter[str] = Counter()
         """By model, how many answers the loop guard has ended."""
+
+    def needs_no_slot(self, received: Received[Event]) -> bool:
+        """Return whether a request that waits is answered without a backend."""
+        if self._cancellations.is_given_up(received.envelope.subject):
+            return True
+        request = received.event
+        return (
+            isinstance(request, ChatRetrieved)
+            and without_model(request, reachable=self._pool.is_reachable) is not None
+        )
 
     async def handle(
         self, received: Received[Event], earlier: Sequence[Event], handover: asyncio.Event
@@ -104,21 +116,18 @@ class _Run:
             yield self._cancellation(asked=earlier.text != "")
             return
         if not earlier.started:
-            yield GenerationStarted(model=self._request.model, passages=self._request.passages)
+            request = self._request
+            yield GenerationStarted(model=request.model, passages=request.passages, query=request.query)
+        if (grounding := self._without_model()) is not None:
+            yield self._finish_without_model(grounding)
+            return
         answer = Answer(self._pool, self._request, earlier, self._patience, self._told)
         try:
             async with aclosing(self._texts(answer)) as texts:
                 async for text in texts:
                     yield text
-        except Interrupted as error:
-            self._told.fails("answer_interrupted")
-            yield _interrupted(str(error))
-        except BackendRefused as error:
-            self._told.fails("backend_refused")
-            yield RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
-        except BackendFailed as error:
-            self._told.fails("backend_unavailable")
-            raise PermanentError("backend_unavailable", f"The model server failed: {error}", 503) from error
+        except (Interrupted, BackendRefused, BackendFailed) as error:
+            yield self._end_after(error)
         else:
             if self._cancelled.done():
                 yield self._cancellation(asked=answer.asked or earlier.text != "")
@@ -135,6 +144,28 @@ class _Run:
                 self._length += len(piece.text)
                 self._tokens = piece.tokens
                 yield text
+
+    def _without_model(self) -> Grounding | None:
+        """Return how to answer without a model, if that is to be; never after text of a model's."""
+        return None if self._length else without_model(self._request, reachable=self._pool.is_reachable)
+
+    def _finish_without_model(self, grounding: Grounding) -> GenerationFinished:
+        self._told.gives_up(grounding)
+        usage = Usage(prompt_tokens=0, completion_tokens=0)
+        return GenerationFinished(length=0, finish_reason="stop", usage=usage, grounding=grounding)
+
+    def _end_after(self, error: Interrupted | BackendRefused | BackendFailed) -> Event:
+        """Return the end of a request that no backend answers (any more). Raises PermanentError."""
+        if isinstance(error, Interrupted):
+            self._told.fails("answer_interrupted")
+            return _interrupted(str(error))
+        if isinstance(error, BackendRefused):
+            self._told.fails("backend_refused")
+            return RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
+        if (grounding := self._without_model()) is not None:
+            return self._finish_without_model(grounding)
+        self._told.fails("backend_unavailable")
+        raise PermanentError("backend_unavailable", f"The model server failed: {error}", 503) from error
 
     def _finish(self, answer: Answer) -> GenerationFinished:
         usage = Usage(prompt_tokens=prompt_tokens(self._request), completion_tokens=answer.written)

@@ -59,7 +59,7 @@ async def _run(settings: Settings) -> None:
         "generation",
         (CHAT_RETRIEVED,),
         Journaled(
-            generation.handle, lambda: pool.slots, CHAT_GENERATED, cancellations.is_given_up, pool.share
+            generation.handle, lambda: pool.slots, CHAT_GENERATED, generation.needs_no_slot, pool.share
         ),
         failures=CHAT_GENERATED,
         weigh=weight,

@@ -3,6 +3,7 @@
 Pure and deterministic: the same events give the same answer, so a restart may read them again.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -10,8 +11,10 @@ from penstock.messages.chat import (
     AnswerCompleted,
     AnswerStarted,
     AnswerText,
+    Citation,
     GenerationFinished,
     GenerationStarted,
+    Grounding,
     Passage,
     RequestCancelled,
     RequestFailed,
@@ -21,7 +24,10 @@ from penstock.messages.chat import (
 from penstock.messages.event import Event
 from penstock.messages.reading import Gap, Splice
 from penstock.messages.topics import CHAT_RESPONSES, USAGE_RECORDED
-from penstock.postprocessing.domain.citations import cite
+from penstock.postprocessing.domain.citations import cite, cite_quotes
+from penstock.postprocessing.domain.phrases import phrases
+from penstock.postprocessing.domain.quotes import best_quotes
+from penstock.postprocessing.domain.support import is_supported
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Outgoing, Received, Step
 
@@ -32,6 +38,7 @@ class Answer:
 
     model: str
     passages: tuple[Passage, ...]
+    query: str = ""
     text: str = ""
     hidden: int = 0
 
@@ -44,27 +51,64 @@ class Answer:
 AnswerStep: TypeAlias = Step[Answer]
 
 
-def postprocess(answer: Answer | None, received: Received[Event]) -> AnswerStep:
-    """Fold one event of chat.generated into an answer."""
-    match received.event:
-        case GenerationStarted() as started:
-            return _start(answer, started)
-        case RequestFailed() as failed:
-            return Step(None, [Outgoing(CHAT_RESPONSES, failed)])
-        case RequestCancelled() as cancelled:
-            return _cancel(answer, cancelled, received.envelope.subject)
-        case TextGenerated() as piece if answer is not None:
-            return _extend(answer, piece)
-        case GenerationFinished() as finished if answer is not None:
-            return _finish(answer, finished, received.envelope.subject)
-        case _:  # a marker, or the rest of an answer that was ended before a restart
-            return Step(None)
+class Postprocessing:
+    """Handles the events of chat.generated; `language_of` names the language of a question, or nothing."""
+
+    def __init__(self, language_of: Callable[[str], str]) -> None:
+        self._language_of = language_of
+
+    def handle(self, answer: Answer | None, received: Received[Event]) -> AnswerStep:
+        """Fold one event into an answer."""
+        match received.event:
+            case GenerationStarted() as started:
+                return _start(answer, started)
+            case RequestFailed() as failed:
+                return Step(None, [Outgoing(CHAT_RESPONSES, failed)])
+            case RequestCancelled() as cancelled:
+                return _cancel(answer, cancelled, received.envelope.subject)
+            case TextGenerated() as piece if answer is not None:
+                return _extend(answer, piece)
+            case GenerationFinished() as finished if answer is not None:
+                return self._finish(answer, finished, received.envelope.subject)
+            case _:  # a marker, or the rest of an answer that was ended before a restart
+                return Step(None)
+
+    def _finish(self, answer: Answer, finished: GenerationFinished, request_id: str) -> AnswerStep:
+        if finished.length != len(answer.text):
+            raise PermanentError(
+                "text_missing", f"The answer has {len(answer.text)} characters, not {finished.length}."
+            )
+        if finished.grounding is None:
+            text, citations, grounding = "", *_judged(answer)
+        else:
+            text, citations = self._without_model(answer, finished.grounding)
+            grounding = finished.grounding
+        completed = AnswerCompleted(
+            length=len(answer.visible) + len(text),
+            finish_reason=finished.finish_reason,
+            usage=finished.usage,
+            citations=citations,
+            looped=finished.looped,
+            grounding=grounding,
+        )
+        used = UsageRecorded(request_id=request_id, model=answer.model, usage=finished.usage)
+        said = [Outgoing(CHAT_RESPONSES, AnswerText(start=len(answer.visible), text=text))] if text else []
+        return Step(None, [*said, Outgoing(CHAT_RESPONSES, completed), Outgoing(USAGE_RECORDED, used)])
+
+    def _without_model(self, answer: Answer, grounding: Grounding) -> tuple[str, tuple[Citation, ...]]:
+        """Return what is answered, and its citations."""
+        words = phrases(self._language_of(answer.query))
+        if grounding != "quoted":
+            return words.not_found, ()
+        quotes = best_quotes(answer.query, answer.passages)
+        said = (f"“{answer.passages[q.number - 1].text[q.start : q.end]}” [{q.number}]" for q in quotes)
+        return "\n\n".join([words.quoted, *said]), cite_quotes(quotes, answer.passages)
 
 
 def _start(answer: Answer | None, started: GenerationStarted) -> AnswerStep:
     if answer is not None:  # generated again after a crash: the text is compared by its positions
         return Step(answer)
-    fresh = Answer(started.model, started.passages)
+    fresh = Answer(started.model, started.passages, started.query)
     return Step(fresh, [Outgoing(CHAT_RESPONSES, AnswerStarted(model=started.model))])
 
 
@@ -84,20 +128,12 @@ def _extend(answer: Answer, piece: TextGenerated) -> AnswerStep:
     return Step(after, [Outgoing(CHAT_RESPONSES, AnswerText(start=start, text=shown))] if shown else [])
 
 
-def _finish(answer: Answer, finished: GenerationFinished, request_id: str) -> AnswerStep:
-    if finished.length != len(answer.text):
-        raise PermanentError(
-            "text_missing", f"The answer has {len(answer.text)} characters, not {finished.length}."
-        )
-    completed = AnswerCompleted(
-        length=len(answer.visible),
-        finish_reason=finished.finish_reason,
-        usage=finished.usage,
-        citations=cite(answer.visible, answer.passages),
-        looped=finished.looped,
-    )
-    used = UsageRecorded(request_id=request_id, model=answer.model, usage=finished.usage)
-    return Step(None, [Outgoing(CHAT_RESPONSES, completed), Outgoing(USAGE_RECORDED, used)])
+def _judged(answer: Answer) -> tuple[tuple[Citation, ...], Grounding | None]:
+    """Return the citations of what a model has written, and whether the passages support it."""
+    citations = cite(answer.visible, answer.passages)
+    if not answer.passages:
+        return citations, None
+    return citations, "supported" if is_supported(answer.visible, answer.passages) else "unsupported"
 
 
 def _cancel(answer: Answer | None, cancelled: RequestCancelled, request_id: str) -> AnswerStep:

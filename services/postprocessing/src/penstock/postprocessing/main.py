@@ -2,7 +2,8 @@
 
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
-from penstock.postprocessing.handler import postprocess
+from penstock.postprocessing.adapters.language import LanguageIdentifier
+from penstock.postprocessing.handler import Postprocessing
 from penstock.streaming import worker
 from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Fold, Stage
@@ -19,7 +20,8 @@ def main() -> None:
 
 
 async def _run(settings: worker.WorkerSettings) -> None:
-    stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(postprocess), CHAT_RESPONSES)
+    handle = Postprocessing(LanguageIdentifier().language_of).handle
+    stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(handle), CHAT_RESPONSES)
     readiness = Readiness(worker.KAFKA)
     watch_readiness(readiness)
     await worker.serve([stage], FLOWS["postprocessing"], settings, readiness, worker.stop_on_signals())

@@ -47,6 +47,9 @@ class Retriever:
                 prompt_tokens=asked.prompt_tokens,
                 passages=await self._passages(received.envelope.tenant, asked),
                 sampling=asked.sampling,
+                query=asked.query,
+                answers=asked.answers,
+                may_quote=asked.may_quote,
             ),
         )
 

@@ -9,7 +9,7 @@ from penstock.clients.models import NO_MODELS, Models
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_TOKENIZED
-from penstock.streaming.errors import PermanentError
+from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.stage import Outgoing, Received
 from penstock.tokenization.domain import (
     Limits,
@@ -53,11 +53,35 @@ class Tokenization:
         request = received.event
         assert isinstance(request, ChatRequested)  # noqa: S101  # the topic admits nothing else
         try:
-            yield Outgoing(CHAT_TOKENIZED, await self._tokenize(request, received.envelope.subject))
+            yield Outgoing(CHAT_TOKENIZED, await self._asked(request, received.envelope.subject))
         except NoQuestion:
             yield _refusal("no_user_message", "messages must hold at least one user message with text.")
         except TooLong as error:
             yield _refusal("context_length_exceeded", str(error))
+
+    async def _asked(self, request: ChatRequested, request_id: str) -> ChatTokenized:
+        """Return the question as a prompt, or, where the passages are to be quoted, without one."""
+        if request.answers == "quote":
+            return self._to_quote(request)
+        try:
+            return await self._tokenize(request, request_id)
+        except TransientError:
+            if not request.may_quote:
+                raise
+            return self._to_quote(request)
+
+    def _to_quote(self, request: ChatRequested) -> ChatTokenized:
+        return ChatTokenized(
+            model=request.model,
+            query=question_of(request.messages),
+            prompt_before="",
+            prompt_after="",
+            prompt_tokens=1,
+            passage_tokens=self._policy.max_passage_tokens,
+            sampling=request.sampling,
+            search=request.search,
+            answers="quote",
+        )
 
     async def _tokenize(self, request: ChatRequested, request_id: str) -> ChatTokenized:
         query = question_of(request.messages)
@@ -82,6 +106,8 @@ class Tokenization:
             passage_tokens=passage_tokens(limits, templated.tokens, answer, self._policy.max_passage_tokens),
             sampling=msgspec.structs.replace(sampling, max_tokens=answer),
             search=request.search,
+            answers=request.answers,
+            may_quote=request.may_quote,
         )
 
     async def _fit(self, messages: Sequence[Message], gap: str, limits: Limits, answer: int) -> Templated:

@@ -24,10 +24,20 @@ class Asked:
     background: bool
 
 
+_LATER = {"answers": "model", "may_quote": False}
+
+
 def fingerprint(question: ChatRequested) -> str:
-    """Return the hex SHA-256 of all that decides an answer: not whether it is streamed, nor who asks."""
+    """Return the hex SHA-256 of all that decides an answer: not whether it is streamed, nor who asks.
+
+    What came with a later release does not count where it says what was so before, or a question that was
+    asked before an upgrade would not be the same after it.
+    """
     decisive = msgspec.to_builtins(question)
     del decisive["api_key"]
+    for name, before in _LATER.items():
+        if decisive[name] == before:
+            del decisive[name]
     return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()
 
 

@@ -11,7 +11,7 @@ from penstock.gateway.domain import wire
 from penstock.gateway.domain.answer import Answer
 from penstock.gateway.domain.errors import ApiError
 from penstock.messages import ids
-from penstock.messages.chat import AnswerCompleted, Usage
+from penstock.messages.chat import AnswerCompleted, Grounding, Usage
 
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -45,7 +45,7 @@ def _state(answer: Answer) -> wire.State:
 
 def completion(request_id: str, model: str, text: str, end: AnswerCompleted) -> bytes:
     """Return the body of an answer in one piece."""
-    message = wire.ResponseMessage(content=text, citations=_citations(end))
+    message = wire.ResponseMessage(content=text, citations=_citations(end), grounding=end.grounding)
     return _encode(
         wire.ChatCompletion(
             id=ids.shown_id(request_id),
@@ -100,7 +100,7 @@ class Chunks:
     def end(self, end: AnswerCompleted, after: int = -1) -> bytes:
         """Return the events that close a complete answer, up to `[DONE]`, but for those up to `after`."""
         last = wire.ChunkChoice(delta=wire.Delta(), finish_reason=end.finish_reason)
-        closing = [self._render((last,), citations=_citations(end)), b"", b"data: [DONE]\n\n"]
+        closing = [self._render((last,), _citations(end), end.grounding), b"", b"data: [DONE]\n\n"]
         if self._include_usage:
             closing[1] = self._render((), usage=_usage(end.usage))
         return b"".join(
@@ -116,6 +116,7 @@ class Chunks:
         self,
         choices: tuple[wire.ChunkChoice, ...],
         citations: tuple[wire.Citation, ...] | msgspec.UnsetType = msgspec.UNSET,
+        grounding: Grounding | msgspec.UnsetType | None = msgspec.UNSET,
         usage: wire.CompletionUsage | None = None,
     ) -> bytes:
         return _event(
@@ -126,6 +127,7 @@ class Chunks:
                     model=self._model,
                     choices=choices,
                     citations=citations,
+                    grounding=grounding,
                     usage=usage if self._include_usage else msgspec.UNSET,
                 )
             )

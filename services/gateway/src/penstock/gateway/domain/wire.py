@@ -1,15 +1,16 @@
 """OpenAI's chat dialect on the wire: bodies of requests and responses.
 
-Field names, types and limits are those of OpenAI's published OpenAPI document. `citations` is Penstock's
-own extension, which OpenAI's clients ignore, and `vector_store_ids`, `filters` and the tool `file_search`
-are in its Responses API only.
+Field names, types and limits are those of OpenAI's published OpenAPI document. Penstock's own extensions are
+`answers`, `fallback` and `background` in requests, and `citations` and `grounding` in responses, which
+OpenAI's clients ignore; `vector_store_ids`, `filters` and the tool `file_search` are in its Responses API
+only.
 """
 
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from penstock.messages.chat import FinishReason
+from penstock.messages.chat import AnswersFrom, FinishReason, Grounding
 from penstock.messages.search import Filter
 
 INT64 = 2**63
@@ -90,6 +91,24 @@ class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     background: (
         Annotated[bool, Meta(description="Penstock's own: go on even if no client stays connected.")] | None
     ) = None
+    answers: (
+        Annotated[
+            AnswersFrom,
+            Meta(
+                description="Penstock's own. `documents`: where no passage helps, the answer says so and no"
+                " model is asked; `model`: the model answers in any case; `quote`: the passages' best"
+                " sentences are the answer, without a model. Default: PENSTOCK_ANSWERS."
+            ),
+        ]
+        | None
+    ) = None
+    fallback: (
+        Annotated[
+            Literal["quote"],
+            Meta(description="Penstock's own: quote the passages while no model server is available."),
+        ]
+        | None
+    ) = None
 
     vector_store_ids: StoreIds | None = None
     filters: Filter | None = None
@@ -153,10 +172,15 @@ class Citation(Struct, kw_only=True):
 
 
 class ResponseMessage(Struct, kw_only=True):
-    """The answer. `citations` are the passages that support it, empty when there are none."""
+    """The answer. `citations` are the passages that support it, empty when there are none.
+
+    `grounding` says how it stands to the passages: `supported` or `unsupported` by them, `quoted` from them,
+    or `not_found` in them; null where there were none.
+    """
 
     content: str
     citations: tuple[Citation, ...]
+    grounding: Grounding | None
     role: Literal["assistant"] = "assistant"
     refusal: None = None
 
@@ -201,7 +225,7 @@ class ChatCompletionChunk(Struct, kw_only=True):
     """One event of a stream.
 
     `usage` is there only with `stream_options.include_usage`: null, but for a last event without choices.
-    `citations` stand in the event with the finish reason.
+    `citations` and `grounding` stand in the event with the finish reason.
     """
 
     id: str
@@ -210,6 +234,7 @@ class ChatCompletionChunk(Struct, kw_only=True):
     choices: Annotated[tuple[ChunkChoice, ...], Meta(max_length=1)]
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
     citations: tuple[Citation, ...] | UnsetType = UNSET
+    grounding: Grounding | UnsetType | None = UNSET
     usage: CompletionUsage | UnsetType | None = UNSET
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from penstock.messages.chat import Citation, Passage
+from penstock.postprocessing.domain.quotes import Quote
 from penstock.postprocessing.domain.text import content_words, sentences
 
 MIN_SHARED_WORDS = 3
@@ -23,6 +24,14 @@ def cite(answer: str, passages: Sequence[Passage]) -> tuple[Citation, ...]:
     if named:
         return tuple(_citation(index, passages[index - 1], claim) for index, claim in named.items())
     return tuple(_citation(i, passages[i - 1], answer) for i in _attributed(answer, passages))
+
+
+def cite_quotes(quotes: Sequence[Quote], passages: Sequence[Passage]) -> tuple[Citation, ...]:
+    """Return one citation of each passage that is quoted: its first quote."""
+    first: dict[int, Quote] = {}
+    for quote in quotes:
+        first.setdefault(quote.number, quote)
+    return tuple(_cited(quote, passages[quote.number - 1]) for quote in first.values())
 
 
 def _named(answer: str, count: int) -> dict[int, str]:
@@ -59,13 +68,17 @@ def _citation(index: int, passage: Passage, claim: str) -> Citation:
         key=lambda span: len(words & content_words(passage.text[slice(*span)])),
         default=(0, len(passage.text)),
     )
+    return _cited(Quote(index, start, end), passage)
+
+
+def _cited(quote: Quote, passage: Passage) -> Citation:
     return Citation(
-        index=index,
+        index=quote.number,
         document_id=passage.document_id,
         title=passage.title,
-        start=passage.start + start,
-        end=passage.start + end,
-        quote=passage.text[start:end],
+        start=passage.start + quote.start,
+        end=passage.start + quote.end,
+        quote=passage.text[quote.start : quote.end],
         file_id=passage.file_id,
         file_name=passage.file_name,
         headings=passage.headings,

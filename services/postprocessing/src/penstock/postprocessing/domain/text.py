@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 _WORD = re.compile(r"\w+")
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?]*")
@@ -15,10 +16,11 @@ while who why will with would you your answer passage passages
 _COMMON = frozenset(_COMMON_WORDS.split())
 
 
-def content_words(text: str) -> set[str]:
+@lru_cache(maxsize=1024)  # the same passages are found again and again: some 4 MiB of them
+def content_words(text: str) -> frozenset[str]:
     """Return the distinct words that carry meaning, in lower case and without a plural s."""
     words = (match.group().lower() for match in _WORD.finditer(text))
-    return {_stem(word) for word in words if len(word) > 2 and word not in _COMMON}
+    return frozenset(_stem(word) for word in words if len(word) > 2 and word not in _COMMON)
 
 
 def sentences(text: str) -> Iterator[tuple[int, int]]:

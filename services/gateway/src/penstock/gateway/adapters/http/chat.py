@@ -58,7 +58,7 @@ class Conversation(Response):
         question = Question(
             scope["state"]["request_id"],
             caller.tenant,
-            question_of(request, caller.api_key),
+            question_of(request, caller.api_key, self._service.answers),
             key,
             grace,
             resumes=bool(request.stream) and after >= 0,

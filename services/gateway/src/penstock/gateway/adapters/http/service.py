@@ -14,6 +14,7 @@ from penstock.gateway.handler import Exchange
 from penstock.gateway.models import Models
 from penstock.gateway.presence import Presence
 from penstock.gateway.sessions import Sessions
+from penstock.messages.chat import AnswersFrom
 from penstock.telemetry import metrics
 from penstock.telemetry.meters import Read
 from penstock.telemetry.metric import Metric
@@ -38,7 +39,11 @@ class HttpLimits:
 
 @dataclass(slots=True)
 class Service:
-    """The parts behind the routes. `stopping` is set when the process is about to end."""
+    """The parts behind the routes.
+
+    `answers` is what answers rest on where a request does not say. `stopping` is set when the process is
+    about to end.
+    """
 
     exchange: Exchange
     asking: Asking
@@ -50,6 +55,7 @@ class Service:
     limits: HttpLimits
     ingestion: Upstream
     observer: Upstream
+    answers: AnswersFrom = "model"
     markdown: Markdown = field(default_factory=Markdown)
     measures: Measures = field(default_factory=Measures)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -7,7 +7,7 @@
  * @typedef {"running" | "completed" | "failed" | "cancelled" | "interrupted"} State
  *   interrupted: the console gave up reading; the answer may be going on
  * @typedef {{key: string, model: string, store: string, question: string, requestId: string, text: string, last: number, state: State,
- *   citations: Citation[], finish: string, error: {code: string, message: string} | null,
+ *   citations: Citation[], grounding: string, finish: string, error: {code: string, message: string} | null,
  *   askedMs: number, firstMs: number | null, endedMs: number | null, tokens: number | null, resumed: boolean}} Turn
  *   `last` is the number of the last event taken, -1 for none; times are this machine's Unix milliseconds
  *
@@ -51,6 +51,7 @@ export function newTurn({ key, question, model = "", store = "" }, now) {
     last: -1,
     state: "running",
     citations: [],
+    grounding: "",
     finish: "",
     error: null,
     askedMs: now,
@@ -98,6 +99,7 @@ function takeChunk(turn, chunk, now) {
     turn.text += text;
   }
   if (chunk.citations) turn.citations = chunk.citations;
+  if (chunk.grounding) turn.grounding = chunk.grounding;
   if (chunk.choices[0]?.finish_reason) turn.finish = chunk.choices[0].finish_reason;
   if (chunk.usage) turn.tokens = chunk.usage.completion_tokens;
 }

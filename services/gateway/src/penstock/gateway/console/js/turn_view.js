@@ -109,8 +109,9 @@ export class TurnView {
   }
 
   showProblem() {
-    const { state, error, finish } = this.turn;
-    this.problem.hidden = state === "running" || (state === "completed" && finish !== "length");
+    const { state, error } = this.turn;
+    const words = state === "completed" ? remark(this.turn) : (WORDS[state] ?? error?.message);
+    this.problem.hidden = state === "running" || !words;
     if (this.problem.hidden) return;
     const again = h(
       "button",
@@ -120,7 +121,7 @@ export class TurnView {
     );
     const offered = state !== "completed" && (this.turn.question || state === "interrupted");
     this.problem.classList.toggle("calm", state === "cancelled" || state === "completed");
-    fill(this.problem, h("p", WORDS[state] ?? error?.message), offered && again);
+    fill(this.problem, h("p", words), offered && again);
   }
 
   /** @param {{firstMs: number | null, tokensPerS: number | null}} seen */
@@ -203,8 +204,23 @@ export class TurnView {
 /** @type {Partial<Record<import("./answer.js").State, string>>} */
 const WORDS = {
   cancelled: "Stopped. What was written stays.",
-  completed: "The answer has reached the most tokens it may have.",
 };
+
+const GROUNDING = {
+  quoted: "Quoted from the documents: no model was asked.",
+  not_found: "No passage of the documents helps with this, so no model was asked.",
+  unsupported: "The passages that were found do not support this answer.",
+};
+
+/**
+ * What there is to say of a complete answer beside its text, if anything.
+ *
+ * @param {Turn} turn
+ * @returns {string | undefined}
+ */
+export function remark({ finish, grounding }) {
+  return finish === "length" ? "The answer has reached the most tokens it may have." : GROUNDING[grounding];
+}
 
 /** @param {Citation} citation */
 export function nameOf(citation) {
