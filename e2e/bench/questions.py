@@ -8,6 +8,7 @@ from collections.abc import Callable
 from e2e.bench.errors import BenchError
 from e2e.bench.load import wave
 from e2e.bench.targets import Target
+from penstock.clients.models import PromptForm
 from penstock.generation.domain.prompt import render
 from penstock.messages.chat import ChatRetrieved
 from penstock.messages.event import InvalidEvent
@@ -83,7 +84,9 @@ async def capture_prompts(
     found = sum(bool(event.passages) for event in asked)
     if 2 * found < len(asked) if passages else found:
         raise BenchError(f"Questions should have {'' if passages else 'no '}passages; {found} have some")
-    prompts = {nth: prompt for event in asked for nth, prompt in [_numbered(render(event), different)]}
+    prompts = {
+        nth: prompt for event in asked for nth, prompt in [_numbered(render(event, PromptForm()), different)]
+    }
     if len(prompts) != different:
         raise BenchError("The prompts in chat.retrieved are not those of the questions asked")
     return lambda nth: prompts[nth % different].replace(_tag(nth % different), _tag(nth))

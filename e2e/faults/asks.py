@@ -34,11 +34,12 @@ class Ask:
     tokens: int
     max_tokens: int | None = None
     stop: str = ""
+    loops: bool = False
 
     @property
     def script(self) -> Script:
         """The answer that the stub writes if nothing ends it before."""
-        return Script(self.key, self.tokens)
+        return Script(self.key, self.tokens, self.loops)
 
     @property
     def question(self) -> str:
@@ -55,7 +56,8 @@ class Load:
     """Clients at once, and what they ask.
 
     `tokens` is the range of answers' lengths; `shares` says how many of 100 are of which kind (the rest
-    streams); `limited` and `stopped` are the shares that end by max_tokens and by a stop sequence.
+    streams); `limited` and `stopped` are the shares that end by max_tokens and by a stop sequence, `loops` of
+    those whose model repeats itself without end.
     """
 
     streams: int = 16
@@ -63,6 +65,7 @@ class Load:
     shares: Mapping[Kind, float] = field(default_factory=dict)
     limited: float = 20
     stopped: float = 10
+    loops: float = 0
     gap_s: float = 0.2
     """Longest pause of a client between an answer and its next question."""
 
@@ -88,7 +91,8 @@ def _ask(load: Load, key: str, kind: Kind, random: Random) -> Ask:
         return Ask(key, kind, tokens, max_tokens=max(1, tokens * random.randint(1, 10) // 10))
     if drawn < load.limited + load.stopped:
         return Ask(key, kind, tokens, stop=_stop(Script(key, tokens), random))
-    return Ask(key, kind, tokens)
+    loops = drawn < load.limited + load.stopped + load.loops
+    return Ask(key, kind, tokens, loops=loops)
 
 
 def _kind(load: Load, drawn: float) -> Kind:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from e2e.faults.asks import MIXED, Kind, Load
 from e2e.faults.inject import backend, broker, flood, processes, records
@@ -18,6 +19,8 @@ LONG = replace(MIX, tokens=(150, 400), streams=12)
 BRISK = replace(MIX, tokens=(4, 40), streams=40)
 """Many short answers: most of the suite's are those of the two scenarios that last half an hour."""
 CALM = "calm"
+GUARDED = replace(TWO, settings={"PENSTOCK_MODELS_FILE": str(Path(__file__).with_name("guarded.toml"))})
+"""The stub's answers that only repeat themselves are ended."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,14 @@ SCENARIOS = (
         (processes.kills(["generation"], 6),),
         LONG,
         minutes=4,
+    ),
+    Scenario(
+        "loops",
+        "kill -9 of a generation replica every 6 s, half of the answers repeat themselves without end",
+        (processes.kills(["generation"], 6),),
+        replace(LONG, loops=50, limited=10, stopped=10),
+        GUARDED,
+        minutes=2,
     ),
     Scenario(
         "zombie",

@@ -12,13 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import chain, cycle, islice
 from typing import Literal
 from zlib import crc32
 
 from e2e.stub.text import ANSWER_HERE, word_after
+from penstock.generation.domain.loops import LoopGuard
 
-_MARK = re.compile(r"\{answer:([0-9A-Za-z_.-]+):(\d{1,5})\}")
+_MARK = re.compile(r"\{answer:([0-9A-Za-z_.-]+):(\d{1,5})(:loop)?\}")
 _OPENING = "{answer:"
 _WIDE = ("é", "水門", "𝄞", "ß")
 """Characters of two, three and four bytes; such a token comes after one without text, as half a character
@@ -29,10 +30,11 @@ Ending = Literal["length", "eos_token", "stop_sequence"]
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """An answer by name, which ends by itself after so many tokens."""
+    """An answer by name, which ends after so many tokens; if it `loops`, it repeats its last words."""
 
     name: str
     tokens: int
+    loops: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Whole:
 
 def mark(script: Script) -> str:
     """Return what to write into the question. The name may hold letters, digits, ``_``, ``.`` and ``-``."""
-    return f"{{answer:{script.name}:{script.tokens}}}"
+    return f"{{answer:{script.name}:{script.tokens}{':loop' if script.loops else ''}}}"
 
 
 def script_of(prompt: str) -> tuple[Script, str] | None:
@@ -57,8 +59,8 @@ def script_of(prompt: str) -> tuple[Script, str] | None:
     marks = _MARK.findall(question if here else prompt)
     if not marks:
         return None
-    name, tokens = marks[-1]
-    return Script(name, int(tokens)), written if here else ""
+    name, tokens, loops = marks[-1]
+    return Script(name, int(tokens), bool(loops)), written if here else ""
 
 
 def tokens(name: str) -> Iterator[str]:
@@ -75,8 +77,13 @@ def tokens(name: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def _beginning(name: str, count: int) -> tuple[str, ...]:
-    return tuple(islice(tokens(name), count))
+def _beginning(script: Script) -> tuple[str, ...]:
+    if not script.loops:
+        return tuple(islice(tokens(script.name), script.tokens))
+    drawn = crc32(script.name.encode())
+    words = tokens(script.name)
+    before, repeated = list(islice(words, 3 + drawn % 12)), list(islice(words, 1 + (drawn >> 8) % 6))
+    return tuple(islice(chain(before, cycle(repeated)), script.tokens))
 
 
 def rest(script: Script, written: str) -> tuple[str, ...]:
@@ -84,7 +91,7 @@ def rest(script: Script, written: str) -> tuple[str, ...]:
 
     A token without text belongs to the one after it, so it comes (again) unless that one is written whole.
     """
-    whole = _beginning(script.name, script.tokens)
+    whole = _beginning(script)
     end, start, done = 0, 0, 0
     for index, token in enumerate(whole):
         end += len(token)
@@ -104,7 +111,7 @@ def rest(script: Script, written: str) -> tuple[str, ...]:
 
 def strays(script: Script, written: str) -> bool:
     """Return whether `written` is no prefix of the script's text: somebody has mixed answers up."""
-    return not "".join(_beginning(script.name, script.tokens)).startswith(written)
+    return not "".join(_beginning(script)).startswith(written)
 
 
 def varied(script: Script, written: str, attempt: int) -> tuple[str, ...]:
@@ -112,7 +119,7 @@ def varied(script: Script, written: str, attempt: int) -> tuple[str, ...]:
     if attempt == 0:
         return rest(script, written)
     done = sum(character in " \n" for character in written)
-    return _beginning(f"{script.name}~{attempt}", max(0, script.tokens - done))
+    return _beginning(Script(f"{script.name}~{attempt}", max(0, script.tokens - done)))
 
 
 def ended(
@@ -131,10 +138,25 @@ def ended(
 
 
 def expected(script: Script, max_tokens: int | None = None, stop: str = "") -> Whole:
-    """Return what a client of Penstock reads of this script: without the stop sequence and leading space."""
-    whole = _beginning(script.name, script.tokens)
+    """Return what a client of Penstock reads of this script: without the stop sequence and leading space.
+
+    Where loops are ended: that is for models with `loop_guard`.
+    """
+    whole = _beginning(script)
     written, ending = ended(whole, max_tokens, [stop] if stop else [])
+    if script.loops and (cut := _without_loop(written)) is not None:
+        return cut
     text = "".join(written)
     if ending == "stop_sequence":
         text = text[: text.index(stop)]
     return Whole(text.lstrip(), "length" if ending == "length" else "stop", len(written))
+
+
+def _without_loop(written: Sequence[str]) -> Whole | None:
+    """Return what is read of an answer that the guard ends, None of another."""
+    guard, text = LoopGuard(), ""
+    for count, token in enumerate(written, 1):
+        text += guard.push(token)
+        if guard.looped:
+            return Whole(text.lstrip(), "stop", count)
+    return None

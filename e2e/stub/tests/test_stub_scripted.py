@@ -12,7 +12,9 @@ from e2e.stub.scripted import Script, ended, expected, mark, rest, script_of, st
 from e2e.stub.text import chat_prompt
 from e2e.stub.wire import Behaviour, GenerateRequest, Parameters
 
-SCRIPTS = st.builds(Script, st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), st.integers(0, 80))
+SCRIPTS = st.builds(
+    Script, st.from_regex(r"[a-z0-9]{1,6}", fullmatch=True), st.integers(0, 80), st.booleans()
+)
 
 
 def prompt(script: Script, passages: str = "") -> str:
@@ -75,6 +77,15 @@ def test_what_a_client_should_read() -> None:
     assert expected(script, 31) == whole
     assert whole.text.startswith(expected(script, 12).text)
     assert whole.text[0] not in " \n"
+
+
+def test_an_answer_that_loops_is_read_as_far_as_the_guard_lets_it() -> None:
+    script = Script("a", 200, loops=True)
+    whole = expected(script)
+    assert whole.finish_reason == "stop"
+    assert whole.tokens < 60
+    assert "".join(rest(script, "")).lstrip().startswith(whole.text)
+    assert expected(Script("a", 6, loops=True)).tokens == 6
 
 
 def test_texts_hold_wide_characters_lines_and_tokens_without_text() -> None:

@@ -57,6 +57,8 @@ def test_what_a_request_says_itself_wins() -> None:
         ("models = 1", "array"),
         ('[[models]]\nname = "x"', "unknown field `name`"),
         ('[[models]]\nnames = ["x"]\n[models.sampling]\nmax_token = 3', "unknown field `max_token`"),
+        ('[[models]]\nnames = ["x"]\n[models.prompt]\nbest = "middle"', "$.models[0].prompt.best"),
+        ('[[models]]\nnames = ["x"]\n[models.prompt]\nbefore = "' + "x" * 161 + '"', "160 characters"),
         ('[[models]]\nnames = ["x"]\n[models.sampling]\nmax_tokens = 0', "$.models[0].sampling.max_tokens"),
     ],
 )

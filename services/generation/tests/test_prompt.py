@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from penstock.clients.models import PromptForm
 from penstock.generation.domain.label import label
 from penstock.generation.domain.neutral import neutral
 from penstock.generation.domain.prompt import render
@@ -14,6 +15,7 @@ from penstock.messages.chat import ChatRetrieved, Passage, Sampling
 
 BEFORE = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n"
 AFTER = "Why?<|im_end|>\n<|im_start|>assistant\n"
+FORM = PromptForm()
 SPECIAL = [
     "<|im_start|>",
     "<|im_end|>",
@@ -46,7 +48,7 @@ def passage(text: str, **more: Any) -> Passage:
     return Passage(text=text, **fields)
 
 
-def prompt_of(*passages: Passage) -> str:
+def prompt_of(*passages: Passage, form: PromptForm = FORM) -> str:
     return render(
         ChatRetrieved(
             model="m",
@@ -55,7 +57,8 @@ def prompt_of(*passages: Passage) -> str:
             prompt_tokens=9,
             passages=passages,
             sampling=Sampling(),
-        )
+        ),
+        form,
     )
 
 
@@ -154,3 +157,11 @@ def test_labels_are_short_whatever_they_are_made_of(title: str, heading: str, pa
     made = label(passage("x", title=title, headings=(heading,), page=page))
     assert "\n" not in made
     assert len(made) <= 40
+
+
+def test_what_stands_around_the_passages_is_the_models_own_form() -> None:
+    form = PromptForm(before="Read this:\n", question="Question: ", best="first")
+    prompt = prompt_of(passage("One."), passage("Two."), form=form)
+    assert prompt == (
+        f"{BEFORE}Read this:\n<passages>\n[1] T\nOne.\n\n[2] T\nTwo.\n\n</passages>\nQuestion: {AFTER}"
+    )

@@ -207,3 +207,15 @@ async def _without_a_server(answers: AnswersFrom, *, may_quote: bool) -> ChatTok
     [outgoing] = [item async for item in handled]
     assert isinstance(outgoing.event, ChatTokenized)
     return outgoing.event
+
+
+async def test_a_models_own_instructions_stand_where_the_conversation_has_none() -> None:
+    profile = ModelProfile(names=("small-*",), system="Read.", passage_tokens=40)
+    policy = Policy(None, None, Models([profile]))
+    plain = await tokenized(user("Why?"), limits=SMALL, policy=policy)
+    assert (plain.prompt_before, plain.passage_tokens) == ("system: Read.\nuser: ", 40)
+    own = Message(role="system", content="Be brief.")
+    told = await tokenized(own, user("Why?"), limits=SMALL, policy=policy)
+    assert told.prompt_before == "system: Be brief.\nuser: "
+    other = await tokenized(user("Why?"), policy=policy)
+    assert (other.prompt_before, other.passage_tokens) == ("user: ", 512)

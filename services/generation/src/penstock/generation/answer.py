@@ -39,7 +39,6 @@ class Answer:
         self._patience = patience
         self._told = told
         self._calls = Calls()
-        self._prompt = render(request)
         self._texts = [earlier.text] if earlier.text else []
         self._tokens = earlier.tokens
         self._progress = 0.0
@@ -97,13 +96,14 @@ class Answer:
         async with self._pool.lease() as backend:
             self._progress += _now() - asked  # to wait for a slot is no failure
             self.asked = True
-            self._told.has_slot(backend.url)
+            prompt = render(self._request, backend.profile.prompt)
+            self._told.has_slot(backend.url, prompt)
             guard = LoopGuard(text) if backend.profile.loop_guard else None
             visible = Visible(sampling.stop, self._tokens, guard)
             if self._is_stopped(visible):
                 return
             with self._calls.measured(self._request, backend.url, self._tokens) as call:
-                stream = backend.stream(self._prompt + text, sampling)
+                stream = backend.stream(prompt + text, sampling)
                 async with watched(self._patience) as watchdog, aclosing(stream):
                     async for items in stream:
                         self._progress = watchdog.feed()

@@ -8,7 +8,6 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
 from penstock.generation.calls import prompt_tokens, server_of
-from penstock.generation.domain.prompt import render
 from penstock.generation.ports import BackendBusy
 from penstock.messages.chat import ChatRetrieved
 from penstock.telemetry import names
@@ -32,8 +31,6 @@ class Told:
         self.has_token = False
         self._prompt_tokens = prompt_tokens(request)
         self._content = content and self.span.is_recording()
-        if self._content:
-            self.span.set_attribute(names.GEN_AI_INPUT_MESSAGES, _messages("user", render(request)))
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -45,8 +42,10 @@ class Told:
         """An attempt goes on from text of so many characters."""
         self.span.add_event(names.EVENT_CONTINUED, {names.PENSTOCK_LENGTH: length})
 
-    def has_slot(self, url: str) -> None:
+    def has_slot(self, url: str, prompt: str) -> None:
         """A backend has a place for the prompt."""
+        if self._content:
+            self.span.set_attribute(names.GEN_AI_INPUT_MESSAGES, _messages("user", prompt))
         self.span.add_event(names.EVENT_SLOT, server_of(url))
 
     def first_token(self) -> None:

@@ -47,6 +47,13 @@ def with_gap(messages: Sequence[Message], gap: str) -> list[Message]:
     ]
 
 
+def with_system(messages: Sequence[Message], text: str) -> list[Message]:
+    """Return the messages with a system message in front, unless there is one or there is nothing to say."""
+    if not text or any(message.role == "system" for message in messages):
+        return list(messages)
+    return [Message(role="system", content=text), *messages]
+
+
 def without_oldest_turn(messages: Sequence[Message]) -> list[Message] | None:
     """Return the messages less the oldest that may go, or None when nothing may.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from penstock.clients.models import NO_MODELS, Models
+from penstock.clients.models import NO_MODELS, UNKNOWN, ModelProfile, Models
 from penstock.messages.chat import ChatRequested, ChatTokenized, Message, RequestFailed
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_TOKENIZED
@@ -18,22 +18,24 @@ from penstock.tokenization.domain import (
     passage_tokens,
     question_of,
     with_gap,
+    with_system,
     without_oldest_turn,
 )
 from penstock.tokenization.ports import Model
 
 _ANSWER_TOKENS = 512
+PASSAGE_TOKENS = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """Tokens of an answer whose length the client left open, and the most that passages may take.
 
-    Without the first, it is the model's own default that counts.
+    Where they are None, the model's own defaults count.
     """
 
     default_answer_tokens: int | None
-    max_passage_tokens: int
+    max_passage_tokens: int | None
     models: Models = NO_MODELS
 
 
@@ -77,7 +79,7 @@ class Tokenization:
             prompt_before="",
             prompt_after="",
             prompt_tokens=1,
-            passage_tokens=self._policy.max_passage_tokens,
+            passage_tokens=self._most_passages(UNKNOWN),
             sampling=request.sampling,
             search=request.search,
             answers="quote",
@@ -86,14 +88,16 @@ class Tokenization:
     async def _tokenize(self, request: ChatRequested, request_id: str) -> ChatTokenized:
         query = question_of(request.messages)
         limits = await self._model.limits()
-        sampling = self._policy.models.of(limits.model).completed(request.sampling)
+        profile = self._policy.models.of(limits.model)
+        sampling = profile.completed(request.sampling)
         answer = request.sampling.max_tokens or min(
             self._policy.default_answer_tokens or sampling.max_tokens or _ANSWER_TOKENS,
             max(1, limits.max_total // 2),
         )
         # Clients cannot guess the id of their own request, so no message can hold a gap of its own.
         gap = f"[{request_id}]"
-        templated = await self._fit(with_gap(request.messages, gap), gap, limits, answer)
+        messages = with_system(with_gap(request.messages, gap), profile.system)
+        templated = await self._fit(messages, gap, limits, answer)
         before, found, after = templated.text.partition(gap)
         if not found:
             raise PermanentError("chat_template", "The model's chat template drops user messages.")
@@ -103,12 +107,16 @@ class Tokenization:
             prompt_before=before,
             prompt_after=after,
             prompt_tokens=templated.tokens,
-            passage_tokens=passage_tokens(limits, templated.tokens, answer, self._policy.max_passage_tokens),
+            passage_tokens=passage_tokens(limits, templated.tokens, answer, self._most_passages(profile)),
             sampling=msgspec.structs.replace(sampling, max_tokens=answer),
             search=request.search,
             answers=request.answers,
             may_quote=request.may_quote,
         )
+
+    def _most_passages(self, profile: ModelProfile) -> int:
+        wanted = (self._policy.max_passage_tokens, profile.passage_tokens, PASSAGE_TOKENS)
+        return next(tokens for tokens in wanted if tokens is not None)
 
     async def _fit(self, messages: Sequence[Message], gap: str, limits: Limits, answer: int) -> Templated:
         """Drop the oldest turns until prompt and answer fit. Raises TooLong."""

@@ -1,6 +1,8 @@
 """Settings of the tokenization service, from the environment."""
 
-from pydantic import PositiveFloat, PositiveInt
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from penstock.clients.keys import BackendKey
 from penstock.clients.models import ModelsFile
@@ -16,8 +18,8 @@ class Settings(WorkerSettings, BackendKey, ModelsFile):
     """Model servers, e.g. `tgi+http://host:port`, separated by commas."""
     default_max_tokens: PositiveInt | None = None
     """Length of an answer, in tokens, when the client does not say; unset: the model's own, or 512."""
-    passage_tokens: int = 512
-    """The most tokens of passages in one prompt."""
+    passage_tokens: Annotated[int, Field(ge=0)] | None = None
+    """The most tokens of passages in one prompt; unset: the model's own, or 512."""
     backend_wait_seconds: PositiveFloat = RETRY_SECONDS
     """For how long a question waits for a model server that is away: longer where they scale to zero."""
     tokenization_concurrency: int = 32
