@@ -1,9 +1,10 @@
-"""``python -m e2e.eval [--pages N] [--questions N] [--part P]``: how well documents are found, and how fast.
+"""``python -m e2e.eval [--pages N] [--questions N] [--part P]``: what is found, and how good answers are.
 
-`make eval` runs it, and writes docs/retrieval.md. It starts the inference service alone. Three parts:
-`quality` indexes the corpus for each size of chunk, asks questions whose page is known, and compares ways of
-searching; `speed` measures the indexing of a sample; `large` a store of 100,000 chunks. Exit code 1 if hybrid
-search is worse than the better of its two parts at the default size.
+`make eval` runs it, and writes docs/retrieval.md and docs/answers.md. It starts the inference service alone.
+Four parts: `quality` indexes the corpus for each size of chunk, asks questions whose page is known, and
+compares ways of searching; `speed` measures the indexing of a sample; `large` a store of 100,000 chunks;
+`answers` asks questions whose answer is known: of the model that `make run` starts, of none (quotes), and of
+`--backend`. Exit code 1 if hybrid search is worse than the better of its two parts at the default size.
 """
 
 from __future__ import annotations
@@ -26,22 +27,27 @@ from rich.console import Console
 
 from e2e.bench.machine import describe
 from e2e.bench.tables import Table, rewrite_between
-from e2e.eval import large, speed
+from e2e.eval import answers, facts, large, speed
+from e2e.eval.answers import Answered, Arm
 from e2e.eval.corpus import CorpusMissing, Page, fetch, pages
+from e2e.eval.facts import Asked
 from e2e.eval.indexing import VECTOR_SIZE, Indexing
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
+from penstock.clients.models import ModelsFile
 from penstock.clients.tei import TeiEmbedder
 from penstock.devstack.death import die_with_parent
 from penstock.devstack.network import free_ports
 from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
 from penstock.ingestion.domain.model import AUTO, Chunking
+from penstock.messages.backends import parse_backends
 
 SIZES = (Chunking(100, 20), AUTO, Chunking(350, 60))
-PARTS = ("quality", "speed", "large")
+PARTS = ("quality", "speed", "large", "answers")
 SPEED_PAGES = 60
+_ASKED = 40
 SEED = 20261124
 _READY_S = 120
 Row = tuple[Chunking, str, str, Scores, float]
@@ -53,6 +59,8 @@ def main() -> None:
     parser.add_argument("--pages", type=int, help="a sample of so many pages; default: all")
     parser.add_argument("--questions", type=int, default=200, help="at most so many of each kind")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be given again")
+    parser.add_argument("--backend", help="answers: one more model server, as in PENSTOCK_BACKENDS")
+    parser.add_argument("--transcript", type=Path, help="answers: write all questions and answers here")
     given = parser.parse_args()
     console = make_console()
     try:
@@ -78,6 +86,8 @@ def main() -> None:
             console.print(f"==> Indexing of {len(few)} pages")
             table = asyncio.run(speed.measure(url, few, SIZES, folder))
             _tell(console, "speed", f"{command} PART=speed", f"{len(few)} pages, drawn.", [table])
+        if "answers" in wanted:
+            _measure_answers(console, given, url, corpus, folder)
     if "large" in wanted:
         console.print(f"==> One store of {large.CHUNKS:,} chunks")
         with tempfile.TemporaryDirectory() as name:
@@ -93,14 +103,21 @@ def _sample(corpus: list[Page], count: int) -> list[Page]:
     return sorted(drawn, key=lambda page: page.name)
 
 
-def _tell(console: Console, part: str, command: str, what: str, tables: Sequence[Table]) -> None:
-    """Show tables, and put them into their place in docs/retrieval.md."""
+def _tell(
+    console: Console,
+    part: str,
+    command: str,
+    what: str,
+    tables: Sequence[Table],
+    document: str = "retrieval.md",
+) -> None:
+    """Show tables, and put them into their place in a document."""
     for table in tables:
         console.print()
         console.print(table.rich())
     intro = f"Run on: {describe()}. To repeat: `{command}`. {what}".rstrip()
     body = "\n\n".join([intro, *(table.markdown() for table in tables)])
-    file = find_root() / "docs" / "retrieval.md"
+    file = find_root() / "docs" / document
     rewrite_between(file, f"<!-- eval:{part}: written by make eval -->", f"<!-- eval:{part}:end -->", body)
 
 
@@ -138,6 +155,38 @@ def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
                 break
         time.sleep(0.2)
     sys.exit("eval: the inference service did not become ready")
+
+
+def _measure_answers(
+    console: Console, given: argparse.Namespace, url: str, corpus: Sequence[Page], folder: Path
+) -> None:
+    asked = facts.asked(corpus, min(given.questions, _ASKED), Random(SEED))  # noqa: S311  # drawn again
+    console.print(f"==> Answers to {len(asked)} questions")
+    arms = [Arm("the embedded model", url), Arm("quotes, no model", url, "quote")]
+    if given.backend:
+        arms += [Arm(one.url, one.url) for one in parse_backends(given.backend)]
+    rows = asyncio.run(_answers(url, corpus, asked, arms, folder))
+    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=answers"
+    what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
+    _tell(console, "answers", command, what, [answers.table(rows)], "answers.md")
+    if given.transcript:
+        answers.write_transcript(given.transcript, rows)
+
+
+async def _answers(
+    url: str, corpus: Sequence[Page], asked: Sequence[Asked], arms: Sequence[Arm], folder: Path
+) -> list[tuple[str, list[Answered]]]:
+    indexing = Indexing(url, AUTO, folder / "answers")
+    await indexing.add(corpus)
+    rows = []
+    for arm in arms:
+        line = answers.Line(arm, f"{url}/tei", indexing.made, ModelsFile().models)
+        await line.open()
+        rows.append((arm.name, await answers.answered(line, asked)))
+        await line.close()
+    await indexing.close()
+    await indexing.made.points.close()
+    return rows
 
 
 async def _quality(
