@@ -68,6 +68,14 @@ async def test_words_alone_and_meaning_alone_are_enough(index: Index, make) -> N
     assert by_meaning[0].passage.text == "gamma delta"
 
 
+async def test_without_a_vector_passages_are_found_by_their_words(index: Index, make) -> None:
+    await put(index, make, DOC, "alpha beta", "gamma delta", "alpha omega")
+    found = await index.search(ACME, "alpha", None, 10)
+    assert {item.passage.text for item in found} == {"alpha beta", "alpha omega"}
+    assert all(item.by_words and item.similarity == 0 for item in found)
+    assert await index.search(ACME, "epsilon", None, 10) == []
+
+
 async def test_a_query_of_no_searchable_words_still_finds_by_meaning(index: Index, make) -> None:
     await put(index, make, DOC, "alpha beta")
     found = await index.search(ACME, "?!", make.embedding("alpha"), 10)

@@ -1,5 +1,6 @@
 """A question goes on with the passages that help."""
 
+import msgspec
 import pytest
 
 from penstock.messages.chat import ChatRetrieved, ChatTokenized, Sampling
@@ -66,6 +67,7 @@ async def test_the_question_goes_on_unchanged_with_the_best_passage_first(
         prompt_tokens=12,
         passages=retrieved.passages,
         sampling=SAMPLING,
+        query="kafka log",
     )
 
 
@@ -84,6 +86,14 @@ async def test_without_room_or_words_nothing_is_embedded(embedder, filled: Index
 async def test_a_tenant_without_documents_gets_no_passages_at_no_cost(embedder, filled: Index, make) -> None:
     assert (await ask(embedder, filled, make, question(), tenant="globex")).passages == ()
     assert embedder.calls == []
+
+
+async def test_what_is_to_be_quoted_is_found_by_words_while_nothing_can_be_embedded(
+    embedder, filled: Index, make
+) -> None:
+    embedder.failures.append(TransientError("a", "b"))
+    retrieved = await ask(embedder, filled, make, msgspec.structs.replace(question(), answers="quote"))
+    assert [passage.text for passage in retrieved.passages] == ["kafka keeps a log"]
 
 
 async def test_an_embedder_that_fails_fails_the_question_in_its_own_way(

@@ -58,7 +58,12 @@ class Retriever:
         if not fits_any(asked.passage_tokens) or not query.strip():
             return ()
         most = search.max_results or MAX_PASSAGES
-        found = await self._searcher.search(scope_of(tenant, search), [query], max(CANDIDATES, 2 * most))
+        found = await self._searcher.search(
+            scope_of(tenant, search),
+            [query],
+            max(CANDIDATES, 2 * most),
+            words_suffice=asked.answers == "quote",
+        )
         relevant = [each for each in found if is_relevant(query, each, search.min_score)]
         return pack(relevant, asked.passage_tokens, most)
 

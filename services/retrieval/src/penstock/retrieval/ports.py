@@ -25,11 +25,12 @@ class SearchIndex(Protocol):
     async def is_empty(self, scope: Scope) -> bool:
         """Return whether no chunks are within the scope."""
 
-    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+    async def search(self, scope: Scope, text: str, vector: Vector | None, limit: int) -> list[Found]:
         """Return at most `limit` passages within the scope, best first.
 
-        Hybrid: by meaning (`vector`, cosine) and by words (`text`, BM25), fused by reciprocal rank. The
-        statistics of BM25 are those of the scope's stores, whatever other tenants keep.
+        Hybrid: by meaning (`vector`, cosine) and by words (`text`, BM25), fused by reciprocal rank; without a
+        vector by words alone. The statistics of BM25 are those of the scope's stores, whatever other tenants
+        keep.
         """
 
 

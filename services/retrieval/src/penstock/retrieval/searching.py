@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+import structlog
+
 from penstock.retrieval.domain.passages import Found, Vector, best_first
 from penstock.retrieval.domain.rerank import rerank
 from penstock.retrieval.domain.scope import Scope
@@ -11,6 +13,7 @@ from penstock.retrieval.query_vectors import QueryVectors
 from penstock.streaming.errors import TransientError
 
 _SCOPES = 4096
+log = structlog.get_logger()
 
 
 class Searcher:
@@ -25,21 +28,33 @@ class Searcher:
         self._index = index
         self._filled: OrderedDict[Scope, None] = OrderedDict()
 
-    async def search(self, scope: Scope, queries: Sequence[str], limit: int) -> list[Found]:
+    async def search(
+        self, scope: Scope, queries: Sequence[str], limit: int, *, words_suffice: bool = False
+    ) -> list[Found]:
         """Return at most `limit` passages for all queries together, best first.
 
-        Where there is nothing to be found, nothing is embedded. Raises TransientError or PermanentError.
+        Where there is nothing to be found, nothing is embedded. If `words_suffice`, passages are found by
+        their words alone while nothing can be embedded. Raises TransientError or PermanentError.
         """
         stores = scope.unfiltered
         if stores not in self._filled and await self._index.is_empty(stores):
             return []
-        vectors = await self._vectors.of(queries)
+        vectors = await self._vectors_of(queries, words_suffice=words_suffice)
         found = [
             rerank(query, await self._index.search(scope, query, vector, limit))
             for query, vector in zip(queries, vectors, strict=True)
         ]
         self._note(stores, filled=any(found))
         return _together(found)[:limit]
+
+    async def _vectors_of(self, queries: Sequence[str], *, words_suffice: bool) -> Sequence[Vector | None]:
+        try:
+            return await self._vectors.of(queries)
+        except TransientError as error:
+            if not words_suffice:
+                raise
+            log.warning("searching_by_words_alone", reason=error.message)
+            return [None] * len(queries)
 
     def expect(self, scope: Scope, query: str) -> None:
         """Have a query embedded that will be searched for soon, where something may be found."""
@@ -70,7 +85,7 @@ class CurrentIndex:
     async def is_empty(self, scope: Scope) -> bool:
         return await self._current().is_empty(scope)
 
-    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+    async def search(self, scope: Scope, text: str, vector: Vector | None, limit: int) -> list[Found]:
         return await self._current().search(scope, text, vector, limit)
 
     def _current(self) -> SearchIndex:

@@ -59,17 +59,17 @@ class MemoryIndex:
     async def count(self, scope: Scope) -> int:
         return len(self._within(scope))
 
-    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+    async def search(self, scope: Scope, text: str, vector: Vector | None, limit: int) -> list[Found]:
         corpus = self._within(scope.unfiltered)
         mine = {n for n, kept in enumerate(corpus) if _passes(kept, scope)}
-        cosines = {n: _cosine(corpus[n].entry.vector, vector) for n in mine}
+        cosines = {} if vector is None else {n: _cosine(corpus[n].entry.vector, vector) for n in mine}
         words = {n: s for n, s in enumerate(_bm25(corpus, set(_words(text)))) if s > 0 and n in mine}
         fused = fuse([_ranking(cosines), _ranking(words)])
         return [
             Found(
                 passage=corpus[n].entry.passage,
                 score=fused[n],
-                similarity=cosines[n],
+                similarity=cosines.get(n, 0.0),
                 by_words=n in words,
                 store_id=corpus[n].entry.store_id,
                 attributes=corpus[n].entry.attributes,

@@ -75,7 +75,7 @@ class QdrantIndex:
     async def count(self, scope: Scope) -> int:
         return await TenantPoints(self._points, scope).count()
 
-    async def search(self, scope: Scope, text: str, vector: Vector, limit: int) -> list[Found]:
+    async def search(self, scope: Scope, text: str, vector: Vector | None, limit: int) -> list[Found]:
         words = _words(self._bm25.embed_query(text))
         with _span("search"):
             fused = await TenantPoints(self._points, scope).search(words, vector, limit)

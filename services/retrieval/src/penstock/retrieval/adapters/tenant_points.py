@@ -41,19 +41,20 @@ class TenantPoints:
         self._points = points
         self._scope = scope
 
-    async def search(self, words: Words, vector: Vector, limit: int) -> list[Fused]:
-        """Return the best points by meaning and by words, fused by reciprocal rank.
+    async def search(self, words: Words, vector: Vector | None, limit: int) -> list[Fused]:
+        """Return the best points by meaning and by words, fused by reciprocal rank; or by words alone.
 
         They are fused here and not by the engine, which would not say how alike a point is. What is kept of
         the few that are left is fetched then, and the cosine of those that were found by their words alone.
         """
         mine = self._filter()
         many = max(limit, _CANDIDATES)
-        nearest = await self._points.search(
-            [Nearest(vector, mine, many), Nearest(words, mine, many, corpus={"must": [self._mine()]})]
-        )
+        queries = [Nearest(words, mine, many, corpus={"must": [self._mine()]})]
+        queries += [] if vector is None else [Nearest(vector, mine, many)]
+        nearest = await self._points.search(queries)
         # Equals come in whatever order the engine has them: the same search must give the same prompt.
-        by_meaning, by_words = [sorted(hits, key=lambda hit: (-hit.score, hit.id)) for hits in nearest]
+        by_words, *others = [sorted(hits, key=lambda hit: (-hit.score, hit.id)) for hits in nearest]
+        by_meaning = others[0] if others else []
         fused = fuse([[hit.id for hit in by_meaning], [hit.id for hit in by_words]])
         best = sorted(fused, key=lambda one: (-fused[one], one))[:limit]
         if not best:
@@ -68,9 +69,9 @@ class TenantPoints:
             if one in kept and one in cosines  # and was not removed meanwhile
         ]
 
-    async def _cosines(self, vector: Vector, ids: Sequence[str]) -> dict[str, float]:
-        if not ids:
-            return {}
+    async def _cosines(self, vector: Vector | None, ids: Sequence[str]) -> dict[str, float]:
+        if not ids or vector is None:
+            return dict.fromkeys(ids, 0.0)
         [hits] = await self._points.search([Nearest(vector, self._filter({"has_id": ids}), len(ids))])
         return {hit.id: hit.score for hit in hits}
 
