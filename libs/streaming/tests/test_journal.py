@@ -22,9 +22,10 @@ from penstock.messages.chat import (
 )
 from penstock.messages.envelope import Envelope, to_headers
 from penstock.messages.event import Event
+from penstock.messages.ids import new_request_id
 from penstock.messages.reading import Fence, Splice
 from penstock.messages.topics import Topic
-from penstock.streaming import records, runner
+from penstock.streaming import journal, records, runner
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Producer, Reader
@@ -218,6 +219,33 @@ async def test_what_has_ended_is_not_answered_again(line: Line) -> None:
         await line.until(finished("last"))
     assert [subject for subject, _ in slow.calls] == ["slow", "done"]
     assert [subject for subject, _ in quick.calls] == ["slow", "last"]
+
+
+async def test_what_has_ended_long_ago_is_not_answered_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stage before us that was away for long sends again what it had not committed."""
+    monkeypatch.setattr(journal, "REMEMBER_MS", 0)
+    long_ago = unix_ms() - 60_000
+    done, never = (new_request_id(0, long_ago) for _ in range(2))
+    writer, next_owner = Writer(line.journal), Writer(line.journal)
+    async with line.running(writer) as task:
+        await line.ask(done)
+        await line.until(finished(done))
+        await line.ask("between")
+        await line.until(finished("between"))
+        await asyncio.sleep(0.5)  # it is forgotten for the next owner, and that is committed
+        await line.ask(done)
+        await line.ask("after")
+        await line.until(finished("after"))
+        await asyncio.sleep(1)
+        task.cancel()
+    assert [subject for subject, _ in writer.calls] == [done, "between", "after"]
+    async with line.running(next_owner, "b"):
+        await line.ask(done)
+        await line.ask(never)
+        await line.until(finished(never))
+    assert [subject for subject, _ in next_owner.calls] == [never]
 
 
 async def test_what_a_replaced_owner_still_writes_does_not_count(line: Line) -> None:

@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import NamedTuple
 
 import msgspec
 
+from penstock.messages import ids
 from penstock.messages.envelope import Envelope, derived_id
 from penstock.messages.event import Event
 from penstock.streaming.each import LOOKAHEAD_BYTES, EachProcessor, size_of
@@ -17,7 +19,9 @@ from penstock.streaming.stage import Each, Journaled, Outgoing, Received
 from penstock.streaming.takeover import Claim, Place, Takeover, Written, note_of
 
 REMEMBER_MS = 30_000
-"""For how long a subject that has ended is known, so that a repetition of its event is not handled again."""
+"""For how long the next owner learns of a subject that has ended, so that its event is not handled again."""
+REPEATED_MS = 600_000
+"""For how long we know of it ourselves at most, if its deadline is not earlier; and a while longer."""
 HANDOVER_SECONDS = 1.0
 """For how long a stop waits for what runs before it is handed over."""
 
@@ -47,7 +51,8 @@ class _Run:
 class _Owned:
     """One input partition of ours, `settled` when it is claimed, or lost.
 
-    `lows`: where in the journal each subject that we know begins.
+    `lows`: where in the journal each subject that we know begins; `ended`: subjects that are over, and until
+    when that is known. `early` waits to learn whether it was answered before what the claim has read.
     """
 
     note: str
@@ -57,6 +62,9 @@ class _Owned:
     lows: dict[str, Place] = field(default_factory=dict)
     open: dict[str, Written] = field(default_factory=dict)
     forget_ms: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    early: list[Work] = field(default_factory=list)
+    known_since_ms: int = 0
     written: Place = _NOWHERE
 
 
@@ -71,6 +79,7 @@ class JournalProcessor(EachProcessor):
         self._owned: dict[Partition, _Owned] = {}
         self._runs: dict[_Turn, _Run] = {}
         self._claiming: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     def assign(self, partition: Partition, note: str) -> None:
         self._owned[partition] = _Owned(note)
@@ -92,11 +101,13 @@ class JournalProcessor(EachProcessor):
 
     @property
     def is_full(self) -> bool:
-        held = sum(size_of(work) for owned in self._owned.values() for work in owned.held)
+        held = sum(size_of(work) for owned in self._owned.values() for work in (*owned.held, *owned.early))
         return self._waiting_bytes + held > LOOKAHEAD_BYTES
 
     def waiting(self, topic: str) -> int:
-        return super().waiting(topic) + sum(len(owned.held) for owned in list(self._owned.values()))
+        return super().waiting(topic) + sum(
+            len(owned.held) + len(owned.early) for owned in list(self._owned.values())
+        )
 
     def submit(self, work: Work) -> None:
         owned = self._owned[work.received.partition]
@@ -111,12 +122,14 @@ class JournalProcessor(EachProcessor):
         if unclaimed and self._claiming is None:
             self._claiming = asyncio.create_task(self._claim(unclaimed))
             self._claiming.add_done_callback(self._claimed)
+        if self._looking is None and (early := next((p for p, o in self._owned.items() if o.early), None)):
+            self._looking = asyncio.create_task(self._look_back(early, self._owned[early]))
+            self._looking.add_done_callback(self._looked)
         now = self._clock_ms()
         for owned in self._owned.values():
-            while owned.forget_ms and next(iter(owned.forget_ms.values())) < now:
-                subject = next(iter(owned.forget_ms))
-                del owned.forget_ms[subject]
+            for subject in _due(owned.forget_ms, now):
                 owned.lows.pop(subject, None)
+            _due(owned.ended, now)
 
     def abandon(self, partition: Partition, subject: str, /) -> bool:
         owned = self._owned.get(partition)
@@ -141,8 +154,9 @@ class JournalProcessor(EachProcessor):
 
     async def drain(self, seconds: float) -> None:
         self._keep(())
-        if self._claiming is not None:
-            self._claiming.cancel()
+        for task in (self._claiming, self._looking):
+            if task is not None:
+                task.cancel()
         for owned in self._owned.values():
             owned.settled.set()  # what waits for a claim is left to the next owner
         if self._running:
@@ -161,8 +175,27 @@ class JournalProcessor(EachProcessor):
             going_on = sum(not written.ended for written in claim.subjects.values())
             self._meter.took_over(partition.number, claim.marker.epoch, going_on)
 
+    async def _look_back(self, partition: Partition, owned: _Owned) -> None:
+        """Learn which of the early questions were answered before what the claim has read."""
+        assert owned.claim is not None  # noqa: S101  # nothing is taken before
+        since_ms = min(_asked_ms(work) for work in owned.early)
+        ended = await self._takeover.ended(partition, since_ms, owned.claim.start)
+        until_ms = self._clock_ms() + REPEATED_MS
+        owned.ended |= dict.fromkeys(ended, until_ms)
+        owned.known_since_ms = since_ms
+        early, owned.early = owned.early, []
+        if self._owned.get(partition) is owned:
+            for work in early:
+                self._take(owned, work)
+
+    def _looked(self, task: asyncio.Task[None]) -> None:
+        self._looking = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._broken = error
+
     def _begin(self, owned: _Owned, claim: Claim) -> None:
         owned.written = claim.marker
+        owned.known_since_ms = claim.since_ms
         for subject, written in claim.subjects.items():
             owned.lows[subject] = written.low
             if written.ended:
@@ -183,8 +216,11 @@ class JournalProcessor(EachProcessor):
     def _take(self, owned: _Owned, work: Work) -> None:
         subject = work.received.envelope.subject
         written = owned.open.pop(subject, None)
-        if written is None and subject in owned.lows:
+        if written is None and (subject in owned.lows or subject in owned.ended):
             work.done()  # a repetition: the first one runs, or has ended
+            return
+        if written is None and _asked_ms(work) < owned.known_since_ms:
+            owned.early.append(work)
             return
         owned.lows.setdefault(subject, owned.written)
         assert owned.claim is not None  # noqa: S101  # nothing is taken before
@@ -212,7 +248,10 @@ class JournalProcessor(EachProcessor):
         """All that a run wrote is acknowledged: it is done, unless somebody else goes on with it."""
         if self._runs.pop(_turn(received)).unfinished:
             return
-        owned.forget_ms[received.envelope.subject] = self._clock_ms() + REMEMBER_MS
+        now, envelope = self._clock_ms(), received.envelope
+        owned.forget_ms[envelope.subject] = now + REMEMBER_MS
+        due_ms = envelope.deadline_ms or now + REPEATED_MS
+        owned.ended[envelope.subject] = max(now, min(now + REPEATED_MS, due_ms)) + REMEMBER_MS
         done()
 
     def _needs_no_slot(self, work: Work) -> bool:
@@ -222,6 +261,22 @@ class JournalProcessor(EachProcessor):
         owned = self._owned.get(work.received.partition)
         if owned is not None and owned.claim is not None:
             owned.written = max(owned.written, Place(offset, owned.claim.marker.epoch))
+
+
+def _due(until_ms: dict[str, int], now_ms: int) -> list[str]:
+    """Take out and return the subjects whose time is over; they stand in the order of their times."""
+    due = list(takewhile(lambda subject: until_ms[subject] < now_ms, until_ms))
+    for subject in due:
+        del until_ms[subject]
+    return due
+
+
+def _asked_ms(work: Work) -> int:
+    """Return when a request was made (Unix ms), by its id; of another subject the latest possible time."""
+    try:
+        return ids.created_ms(work.received.envelope.subject)
+    except ValueError:
+        return work.received.envelope.time_ms
 
 
 def _turn(received: Received[Event]) -> _Turn:

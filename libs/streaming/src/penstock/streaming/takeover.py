@@ -22,7 +22,7 @@ from penstock.messages.event import Event, InvalidEvent
 from penstock.messages.reading import Fence
 from penstock.messages.topics import Topic
 from penstock.streaming import records
-from penstock.streaming.ports import Partition, Producer, Reader, Record, Start
+from penstock.streaming.ports import Partition, Producer, Reader, Record, Since, Start
 
 POLL_SECONDS = 0.5
 log = structlog.get_logger()
@@ -60,10 +60,15 @@ class Written:
 
 @dataclass(slots=True)
 class Claim:
-    """A partition that is ours: where our marker stands, and what was written before it, by subject."""
+    """A partition that is ours: where our marker stands, and what was written before it, by subject.
+
+    That is what the journal holds from `start` on, written since `since_ms` (Unix ms).
+    """
 
     marker: Place
     subjects: dict[str, Written]
+    start: int = 0
+    since_ms: int = 0
 
 
 class Takeover:
@@ -84,12 +89,32 @@ class Takeover:
         self._producer = producer
         self._confirm = confirm
         self._clock_ms = clock_ms
+        self._reading = asyncio.Lock()
 
     async def claim(self, notes: Mapping[Partition, str]) -> dict[Partition, Claim]:
         """Claim the journal partitions that belong to these input partitions, each with its committed note.
 
         Those that are no longer ours are missing in the result. Raises BrokerError.
         """
+        async with self._reading:
+            return await self._claim(notes)
+
+    async def ended(self, source: Partition, since_ms: int, before: int) -> set[str]:
+        """Return the subjects whose end the journal holds, since a time (Unix ms) and before an offset.
+
+        Raises BrokerError.
+        """
+        at, book = self._at(source), _Book(0)
+        async with self._reading:
+            await self._reader.read({at: Since(since_ms)})
+            while self._reader.position(at) < before:
+                for record in await self._reader.poll(POLL_SECONDS):
+                    if record.offset < before:
+                        book.enter(record)
+            await self._reader.leave([at])
+        return {subject for subject, written in book.subjects.items() if written.ended}
+
+    async def _claim(self, notes: Mapping[Partition, str]) -> dict[Partition, Claim]:
         lows = {source: _low(note) for source, note in notes.items()}
         books = {source: _Book(low.epoch if low else 0) for source, low in lows.items()}
         starts: dict[Partition, Start] = {
@@ -110,7 +135,10 @@ class Takeover:
             for source, (marker, place) in markers.items():
                 book = waiting.pop(source)
                 if book.fence.epoch == place.epoch and book.marker == marker:
-                    claims[source] = Claim(place, book.subjects)
+                    low = lows[source]
+                    claims[source] = Claim(
+                        place, book.subjects, low.offset if low else 0, book.since_ms if low else 0
+                    )
                 elif await self._confirm(source):
                     waiting[source] = book
         await self._reader.leave([self._at(source) for source in books])
@@ -160,8 +188,10 @@ class _Book:
         self.fence = Fence(epoch)
         self.marker = ""
         self.subjects: dict[str, Written] = {}
+        self.since_ms = 0
 
     def enter(self, record: Record) -> None:
+        self.since_ms = self.since_ms or record.timestamp_ms
         envelope = records.envelope_of(record)
         if envelope is None:
             return
