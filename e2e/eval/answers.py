@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
 
 from pydantic import SecretStr
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from e2e.bench.tables import Table
 from e2e.eval.facts import KINDS, Asked
@@ -47,8 +48,9 @@ from penstock.retrieval.handler import Retriever
 from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.adapters.memory import MemoryBroker
+from penstock.streaming.errors import TransientError
 from penstock.streaming.ports import Partition, Reader, Start
-from penstock.streaming.stage import Outgoing, Received
+from penstock.streaming.stage import EachHandler, Received
 from penstock.tokenization.adapters.tgi import TgiModel
 from penstock.tokenization.handler import Policy, Tokenization
 
@@ -142,8 +144,8 @@ class Line:
             sampling=Sampling(temperature=0),
             answers=self._arm.answers,
         )
-        tokenized = await _only(self._tokenization.handle(_received(request)), ChatTokenized)
-        retrieved = await _only(self._retriever.retrieve(_received(tokenized)), ChatRetrieved)
+        tokenized = await _only(self._tokenization.handle, request, ChatTokenized)
+        retrieved = await _only(self._retriever.retrieve, tokenized, ChatRetrieved)
         text, end = "", None
         answer: Answer | None = None
         handled = self._generation.handle(_received(retrieved), (), asyncio.Event())
@@ -178,8 +180,10 @@ async def _no_log(partition: Partition, start: Start) -> Reader:
     return MemoryBroker().reader([partition], start)
 
 
-async def _only(handled: AsyncIterator[Outgoing], kind: type[E]) -> E:
-    [event] = [item.event async for item in handled]
+@retry(retry=retry_if_exception_type(TransientError), stop=stop_after_attempt(5), wait=wait_fixed(1))
+async def _only(handle: EachHandler, event: Event, kind: type[E]) -> E:
+    """Return the one event of this kind that a stage makes of another, as its runner would: with patience."""
+    [event] = [item.event async for item in handle(_received(event))]
     if not isinstance(event, kind):
         raise RuntimeError(f"{kind.__name__} was expected, not {event}")
     return event
