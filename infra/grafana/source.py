@@ -116,7 +116,10 @@ ANSWERS = Dashboard(
             Panel(
                 "Answers a second, by model",
                 "reqps",
-                (Query(per_second(m.SERVER_DURATION, MODEL, GATEWAY), f"{{{{{MODEL}}}}}"),),
+                (
+                    Query(per_second(m.SERVER_DURATION, MODEL, GATEWAY), f"{{{{{MODEL}}}}}"),
+                    Query(per_second(m.LOOPS, MODEL), f"ended in a loop: {{{{{MODEL}}}}}"),
+                ),
             ),
             Panel(
                 "HTTP p95 by route",

@@ -186,4 +186,6 @@ def test_a_body_is_plain_json_with_every_field() -> None:
         "background": False,
         "search": {"stores": [], "filters": None, "max_results": None, "min_score": None},
         "api_key": "",
+        "answers": "model",
+        "may_quote": False,
     }
