@@ -114,6 +114,19 @@ def test_a_killed_inference_server_comes_back_and_the_next_request_waits_for_it(
     assert answer.json()["choices"][0]["message"]["content"]
 
 
+def test_documents_are_quoted_while_the_model_server_is_away(indexed: Stack) -> None:
+    body = {"model": indexed.model, "messages": [{"role": "user", "content": "What is a penstock?"}]}
+    [inference] = [s for s in indexed.status.services if s.name == "inference"]
+    assert inference.pid is not None
+    os.kill(inference.pid, signal.SIGKILL)
+    quoted = indexed.post({**body, "answers": "documents", "fallback": "quote"})
+    assert quoted.status_code == 200, quoted.text
+    assert quoted.json()["choices"][0]["message"]["grounding"] == "quoted"
+    written = indexed.post({**body, "answers": "documents", "max_tokens": 16})
+    assert written.status_code == 200, written.text
+    assert written.json()["usage"]["completion_tokens"] > 0
+
+
 def test_a_killed_stage_is_restarted_and_finishes_what_waits(stack: Stack) -> None:
     for name in ("tokenization", "retrieval", "generation", "postprocessing"):
         [service] = [s for s in stack.status.services if s.name == name]
