@@ -8,7 +8,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && exit; done; echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := $(wildcard libs/*/pyproject.toml services/*/pyproject.toml)
+# The trainer has a lock and an environment of its own: see "The reader" below.
+MEMBERS := $(filter-out services/trainer/%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml))
 MEMBER_DIRS := $(patsubst %/pyproject.toml,%,$(MEMBERS))
 CHECKED := $(wildcard $(addsuffix /src,$(MEMBER_DIRS))) $(wildcard conftest.py contracts e2e infra)
 # Runs on a bare Python, before anything is installed.
@@ -158,9 +159,35 @@ prepared:
 kafka: ## Fetch Kafka's jars with Maven, unless PENSTOCK_KAFKA names a running Kafka
 	@$(JARS)
 
+# The reader: data, training and merging, in an environment of their own (services/trainer).
+TRAINER := services/trainer
+TRAINER_VENV := .venv-trainer
+TRAINER_BIN := $(TRAINER_VENV)/bin
+
+.PHONY: train-data train-reader merge-reader test-trainer
+train-data: $(TRAINER_VENV)/.installed ## Make the reader's examples from Debian's manuals; writes services/trainer/manifest.json
+	@$(TRAINER_BIN)/penstock-trainer data
+
+train-reader: $(TRAINER_VENV)/.installed ## Teach SmolLM2 to answer from passages (MINUTES=N, or STEPS=N to repeat a run); goes on after a kill
+	@$(TRAINER_BIN)/penstock-trainer train $(if $(STEPS),--steps $(STEPS),--minutes $(or $(MINUTES),60))
+
+merge-reader: $(TRAINER_VENV)/.installed ## Merge the adapter into the model's GGUF file (KIND=Q8_0 or F16), and check the result
+	@$(TRAINER_BIN)/penstock-trainer merge --kind $(or $(KIND),Q8_0)
+
+test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, half a minute
+	@$(TRAINER_BIN)/mypy --config-file $(TRAINER)/pyproject.toml $(TRAINER)/src
+	@$(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
+
+$(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/pyproject.toml
+	@echo "==> The trainer's environment in $(TRAINER_VENV)"
+	@[ -x $(TRAINER_BIN)/python ] || $(PYTHON) -m venv --without-pip $(TRAINER_VENV)
+	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip sync --quiet --require-hashes $(TRAINER)/requirements.lock
+	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e $(TRAINER)
+	@touch $@
+
 clean: stop ## Stop, and remove everything that was installed, fetched or stored here
 	@echo "==> Removing .venv .cache .penstock and the tools' caches"
-	@rm -rf $(VENV) .cache .penstock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf $(VENV) $(TRAINER_VENV) .cache .penstock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 setup: $(VENV)/.installed ## Create .venv from the lock file and install every member into it
@@ -185,3 +212,5 @@ lock: $(BIN)/uv ## Resolve requirements.lock again from every pyproject.toml
 	  pyproject.toml $(MEMBERS) -o requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	  --constraints requirements.lock e2e/browser/requirements.in -o e2e/browser/requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra dev \
+	  --constraints requirements.lock services/trainer/pyproject.toml -o services/trainer/requirements.lock
