@@ -1,0 +1,1 @@
+"""Examples of reading, made by rules from manuals that Debian packages bring."""

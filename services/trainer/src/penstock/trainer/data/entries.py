@@ -1,0 +1,156 @@
+"""Facts of reference pages: lists of options, tables, and the line that says what a command is for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from penstock.trainer.data.facts import Fact, lowered
+from penstock.trainer.data.pages import Block
+from penstock.trainer.data.passages import Passage
+from penstock.trainer.data.sentences import LONGEST, answers, sentences
+from penstock.trainer.data.verbs import plain
+
+_DEFAULT = re.compile(r"^(?P<name>.+?)\s*\(default:\s*(?P<value>[^()]{1,40})\)$")
+_SIGNATURE = re.compile(r"^(?:class |exception |method |async )?(?P<name>[A-Za-z_][\w.]*)\(.*\)(?:¶|$)")
+_TERM = re.compile(r"^[\w$./:@%+*<>-]+(?: [\w$./:@%+*<>-]+){0,3}$")
+_VALUE_OF_OPTION = re.compile(r"\[?=.*$|\s*[<\[({].*$| [A-Za-z_.-]+$")
+_NAME_LINE = re.compile(r"^(?P<name>[\w./+-]+(?: [A-Z][\w-]+)*) (?:-|–|—) (?P<what>[A-Za-z].{9,110}?)\.?$")
+_CELL = re.compile(r"\s*\|\s*")
+_NOUNS = (
+    "option command directive function variable parameter setting method field pragma attribute statement "
+    "argument module class keyword operator macro program tool file utility tag target script hook header "
+    "interface routine clause system"
+).split()
+_DOING = re.compile(r"[.;:(]| (?:which|where|so that|because|if|when|unless|e\.g\.|i\.e\.)\b")
+_VALUES = ("default", "type", "port", "context", "priority", "since", "meaning", "value", "range")
+
+
+def entry_facts(passage: Passage) -> Iterator[Fact]:
+    """Yield the facts of a passage's list entries, its tables and its line with a name and a purpose."""
+    for term, meaning in pairwise(passage.blocks):
+        if term.kind == "term" and meaning.kind in ("text", "item"):
+            yield from _of_entry(term.text, meaning.text.strip("- "), passage)
+    for block in passage.blocks:
+        if found := block.kind == "text" and _NAME_LINE.match(block.text):
+            yield from named_facts(found["name"], found["what"], "command", block.text)
+    yield from _of_table([block for block in passage.blocks if block.kind == "row"], passage)
+
+
+def named_facts(name: str, what: str, noun: str, evidence: str) -> Iterator[Fact]:
+    """Yield the facts of a name and what it does, said in one sentence or in a phrase that begins with a
+    verb.
+    """
+    doing = task(what)
+    if doing is None or ":" in what:
+        return
+    answer = f"Use {name}: {lowered(what).rstrip('.')}."
+    if len(answer) <= LONGEST:
+        yield Fact("which", doing, answer, evidence, name, noun)
+        yield Fact("howto", doing, answer, evidence, name, noun)
+        if not answers(what):
+            yield Fact("purpose", name, f"{name}: {lowered(what).rstrip('.')}.", evidence, name, noun)
+
+
+def task(sentence: str) -> str | None:
+    """Return `add files to the index` of `Adds files to the index, which …`; None if it says nothing such."""
+    first, _, rest = sentence.partition(" ")
+    verb = plain(first)
+    rest = _DOING.split(rest)[0].rstrip(" ,-–—")
+    if verb is None or not 6 <= len(rest) <= 90 or len(rest.split()) < 2:
+        return None
+    return f"{verb} {rest}"
+
+
+def noun_of(name: str, heading: str) -> str:
+    """Return what kind of thing a name is, as its form or the heading above it says."""
+    if name.startswith("-"):
+        return "option"
+    if name.endswith("()"):
+        return "function"
+    words = heading.lower()
+    return next((noun for noun in _NOUNS if noun in words), "setting")
+
+
+def name_of(term: str) -> str | None:
+    """Return the name that an entry of a list explains, without its values; None for a whole phrase."""
+    if signature := _SIGNATURE.match(term):
+        return signature["name"] + "()"
+    if term.startswith("-"):
+        spellings = [_VALUE_OF_OPTION.sub("", one.strip()) for one in re.split(r",\s|\s\|\s", term)]
+        names = [one for one in spellings if re.fullmatch(r"--?[A-Za-z0-9][\w-]*", one)]
+        return max(names, key=len, default=None)
+    term = term.strip("“”\"'` :")
+    return term if _TERM.match(term) and 2 < len(term) <= 44 and any(map(str.isalpha, term)) else None
+
+
+def _of_entry(term: str, meaning: str, passage: Passage) -> Iterator[Fact]:
+    default = _DEFAULT.match(term)
+    name = name_of(default["name"] if default else term)
+    if name is None:
+        return
+    noun = noun_of(name, f"{passage.heading} {passage.title}")
+    if default and default["value"] not in ("empty", 'see "postconf -d" output'):
+        answer = f"The default of {name} is {default['value']}."
+        yield Fact("value", f"default of {name}", answer, term, name, noun)
+    told = sentences(meaning)
+    if not told or not answers(told[0]):
+        return
+    answer = told[0]
+    if len(told) > 1 and len(answer) < 70 and answers(told[1]) and len(answer) + len(told[1]) < LONGEST:
+        answer = f"{answer} {told[1]}"
+    yield Fact("purpose", name, answer, answer, name, noun)
+    yield from named_facts(name, told[0], noun, told[0])
+    for sentence in told:
+        if answers(sentence) and re.match(r"(?:The default|Default|By default|Defaults to)\b", sentence):
+            yield Fact("value", f"default of {name}", sentence, sentence, name, noun)
+
+
+def _of_table(rows: Sequence[Block], passage: Passage) -> Iterator[Fact]:
+    cells = [
+        _CELL.split(row.text.strip("| "))
+        for row in rows
+        if not row.text.startswith("| ---") and "|" in row.text
+    ]
+    cells = [row for row in cells if not row[0].startswith("---")]
+    if cells and all(row[0].endswith(":") for row in cells):
+        yield from _of_pairs(cells, passage.heading)
+    elif len(cells) > 1 and all(cells[0]):
+        for row in cells[1:]:
+            if len(row) == len(cells[0]):
+                yield from _of_row(cells[0], row, passage)
+
+
+def _of_pairs(cells: Sequence[Sequence[str]], heading: str) -> Iterator[Fact]:
+    """A table of `Description: …`, `Default: …` for the thing in the heading."""
+    name, _, noun = heading.rpartition(" ")
+    if noun.lower() not in _NOUNS or not _TERM.match(name):
+        return
+    noun = noun.lower()
+    for key, value, *_ in (row for row in cells if len(row) > 1):
+        word = key.rstrip(":").lower()
+        if word == "description":
+            yield from named_facts(name, value, noun, value)
+        elif word == "default" and len(value) < 60:
+            shown = value.removeprefix(name).strip() or value
+            yield Fact("value", f"default of {name}", f"The default of {name} is {shown}.", value, name, noun)
+        elif word in ("context", "module") and len(value) < 80:
+            yield Fact("value", f"{word} of {name}", f"The {word} of {name} is {value}.", value, name, noun)
+
+
+def _of_row(head: Sequence[str], row: Sequence[str], passage: Passage) -> Iterator[Fact]:
+    """A row that explains its first cell."""
+    name = name_of(row[0])
+    if name is None:
+        return
+    for title, cell in zip(head[1:], row[1:], strict=True):
+        word = title.lower().strip(" .:")
+        if answers(cell) and len(sentences(cell)) == 1:
+            yield Fact("purpose", name, cell, cell, name, noun_of(name, f"{head[0]} {passage.heading}"))
+        elif word in ("description", "purpose", "function") and task(cell) and len(cell) < 120:
+            yield from named_facts(name, cell, noun_of(name, f"{head[0]} {passage.heading}"), cell)
+        elif word in _VALUES and 0 < len(cell) < 60:
+            yield Fact(
+                "value", f"{word} of {name}", f"The {word} of {name} is {cell.rstrip('.')}.", cell, name
+            )

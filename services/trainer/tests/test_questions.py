@@ -1,0 +1,90 @@
+"""What is asked of a page, and that it is asked of what the page says."""
+
+from pathlib import Path
+from random import Random
+
+from penstock.trainer.data.build import facts_of, passages_of
+from penstock.trainer.data.facts import Fact
+from penstock.trainer.data.pages import read_page
+from penstock.trainer.data.passages import cut
+from penstock.trainer.data.phrasings import FORMS, ask, forms
+from penstock.trainer.data.prose import sentence_facts
+from penstock.trainer.data.sentences import answers, sentences, stands_alone
+
+MANUAL = (Path(__file__).parent / "data" / "kiln.html").read_text()
+
+
+def _facts() -> list[Fact]:
+    return [one.fact for one in facts_of(list(passages_of([read_page(MANUAL, "kiln", "fire.html")], 1)))]
+
+
+def _found(family: str) -> set[tuple[str, str]]:
+    return {(fact.slot, fact.answer) for fact in _facts() if fact.family == family}
+
+
+def test_a_page_has_its_title_and_sections() -> None:
+    page = read_page(MANUAL, "kiln", "fire.html")
+    assert page.title == "kiln-fire(1)"
+    assert [section.headings[0] for section in page.sections][:3] == ["NAME", "SYNOPSIS", "DESCRIPTION"]
+
+
+def test_a_page_in_another_language_is_left_out() -> None:
+    assert read_page(MANUAL.replace('lang="en"', 'lang="pt-br"'), "kiln", "fire.html").sections == ()
+
+
+def test_a_commands_purpose_is_asked_for_by_what_it_does() -> None:
+    answer = "Use kiln-fire: control the heat of the kiln."
+    assert ("control the heat of the kiln", answer) in _found("which")
+
+
+def test_options_are_asked_for_by_name_and_by_task() -> None:
+    answer = "Print the planned temperatures without heating anything at all."
+    assert ("--dry-run", answer) in _found("purpose")
+    assert ("set the number of degrees that are gained in one hour",) in {
+        (slot,) for slot, _ in _found("which")
+    }
+
+
+def test_prose_gives_definitions_values_conditions_and_yes_or_no() -> None:
+    assert ("a ramp", "A ramp is the number of degrees that the kiln gains in one hour.") in _found("define")
+    assert ("default ramp rate", "The default ramp rate is 120 degrees an hour.") in _found("value")
+    assert "if the door is open" in {slot for slot, _ in _found("condition")}
+    no = "No. The kiln cannot be opened above 100 degrees."
+    assert ("Can the kiln be opened above 100 degrees?", no) in _found("yesno")
+
+
+def test_tables_give_values_and_purposes() -> None:
+    assert ("default of max_heat", "The default of max_heat is 1280.") in _found("value")
+    assert ("min_heat", "Limits the heat of the lower chamber.") in _found("purpose")
+
+
+def test_headings_that_say_what_is_done_are_how_to_questions() -> None:
+    assert "close the kiln slowly" in {slot for slot, _ in _found("howto")}
+
+
+def test_answers_are_whole_sentences_of_the_passage() -> None:
+    for passage in cut(read_page(MANUAL, "kiln", "fire.html"), Random(1)):
+        assert passage.text
+    for fact in _facts():
+        assert fact.answer[-1] == "."
+        assert fact.answer not in ("NAME", "SYNOPSIS", "DESCRIPTION")
+
+
+def test_sentences_end_where_they_end() -> None:
+    told = sentences("It reads files, e.g. Makefiles. The rest is left. See (1.2) for it.")
+    assert told == ["It reads files, e.g. Makefiles.", "The rest is left.", "See (1.2) for it."]
+
+
+def test_what_points_elsewhere_is_no_answer() -> None:
+    assert not answers("The options are described below in a list.")
+    assert not answers("The following table has all of them.")
+    assert not stands_alone("This is the default for all of them.")
+    assert not list(sentence_facts("This is the default for all of them."))
+
+
+def test_there_are_many_forms_of_question_and_each_has_the_subject() -> None:
+    assert forms() >= 25
+    fact = Fact("howto", "close the kiln slowly", "Use kiln-rest.", "Use kiln-rest.")
+    asked = {ask(fact, "Kiln", Random(seed)) for seed in range(300)}
+    assert len(asked) > len(FORMS["howto"])
+    assert all("kiln" in question.lower() for question in asked)
