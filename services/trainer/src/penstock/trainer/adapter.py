@@ -1,0 +1,69 @@
+"""The adapter's file: safetensors in 16 bits, and what it was made from. Needs numpy and safetensors only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an adapter fits and came from; hashes are SHA-256."""
+
+    base: str
+    rank: int
+    alpha: float
+    matrices: tuple[str, ...]
+    first_layer: int
+    seed: int
+    steps: int
+    data: str
+    prompt_form: str
+
+    @property
+    def scale(self) -> float:
+        """Return by what the product of its matrices is multiplied."""
+        return self.alpha / self.rank
+
+
+def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> None:
+    """Write an adapter; the same arrays and facts give the same bytes."""
+    texts = {
+        "format": "penstock-lora-1",
+        "base": about.base,
+        "rank": str(about.rank),
+        "alpha": repr(about.alpha),
+        "matrices": ",".join(about.matrices),
+        "first_layer": str(about.first_layer),
+        "seed": str(about.seed),
+        "steps": str(about.steps),
+        "data": about.data,
+        "prompt_form": about.prompt_form,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(arrays, path, metadata=texts)
+
+
+def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:
+    """Return an adapter's arrays by name, and what it says of itself. ValueError for any other file."""
+    with safe_open(path, framework="numpy") as file:
+        texts = file.metadata() or {}
+        if texts.get("format") != "penstock-lora-1":
+            raise ValueError(f"{path} is no adapter of this trainer")
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+    return arrays, About(
+        base=texts["base"],
+        rank=int(texts["rank"]),
+        alpha=float(texts["alpha"]),
+        matrices=tuple(texts["matrices"].split(",")),
+        first_layer=int(texts["first_layer"]),
+        seed=int(texts["seed"]),
+        steps=int(texts["steps"]),
+        data=texts["data"],
+        prompt_form=texts["prompt_form"],
+    )

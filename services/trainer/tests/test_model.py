@@ -1,0 +1,156 @@
+"""The forward pass, the adapter beside it, and a run that is killed, on a tiny random model."""
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from penstock.trainer.batches import Row, batch, in_order
+from penstock.trainer.model import llama, lora
+from penstock.trainer.model.gguf import ModelFile
+from penstock.trainer.model.tokens import Tokens
+from penstock.trainer.score import judge, scores
+from penstock.trainer.train import Run, Settings, _compiled
+
+CHOICE = lora.Choice(rank=2, alpha=4, matrices=("attn_q", "ffn_down"))
+
+
+@pytest.fixture(scope="module")
+def frozen(tiny: ModelFile) -> llama.Frozen:
+    return llama.load(tiny)
+
+
+def _rows(how_many: int) -> list[Row]:
+    random = np.random.default_rng(1)
+    return [
+        Row(
+            "which" if at % 3 else "sibling",
+            tuple(random.integers(1, 250, 40 + at % 5).tolist()),
+            (5, 6, 7, 257),
+        )
+        for at in range(how_many)
+    ]
+
+
+def test_an_adapter_changes_nothing_before_it_learns(tiny: ModelFile, frozen: llama.Frozen) -> None:
+    tokens, shape = jnp.arange(24).reshape(2, 12), tiny.shape()
+    adapter = lora.start(CHOICE, shape, seed=3)
+    with_it = llama.hidden_states(frozen, adapter, CHOICE.scale, tokens, shape)
+    assert np.array_equal(with_it, llama.hidden_states(frozen, {}, 1.0, tokens, shape))
+
+
+def test_what_stands_behind_changes_nothing_before_it(tiny: ModelFile, frozen: llama.Frozen) -> None:
+    shape = tiny.shape()
+    one = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 0, 0]]), shape)
+    other = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 9, 9]]), shape)
+    np.testing.assert_allclose(one[:, :3], other[:, :3], rtol=1e-6)
+
+
+def test_layers_below_the_first_learn_nothing(tiny: ModelFile, frozen: llama.Frozen) -> None:
+    choice, shape = lora.Choice(rank=2, alpha=4, matrices=("attn_v",), first=2), tiny.shape()
+    adapter = lora.start(choice, shape, seed=3)
+    assert adapter["attn_v"]["a"].shape[0] == 1
+    arrays = lora.to_arrays(adapter, choice)
+    assert sorted(arrays) == ["blk.2.attn_v.weight.lora_a", "blk.2.attn_v.weight.lora_b"]
+    assert 2 * choice.values(shape) == sum(array.nbytes for array in arrays.values())
+    assert llama.hidden_states(frozen, adapter, 2.0, jnp.zeros((1, 4), int), shape).shape == (
+        1,
+        4,
+        shape.width,
+    )
+
+
+def test_an_adapter_is_stored_and_read_again(tiny: ModelFile) -> None:
+    adapter = lora.start(CHOICE, tiny.shape(), seed=3)
+    again = lora.from_arrays(lora.to_arrays(adapter, CHOICE), CHOICE, tiny.shape())
+    for one, other in zip(jax.tree.leaves(adapter), jax.tree.leaves(again), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def test_tokens_come_back_as_the_text_they_were(tiny: ModelFile) -> None:
+    tokens = Tokens(tiny)
+    ids = tokens.encode("<|im_start|>the 12 kilns<|im_end|>")
+    assert ids[0] == 256
+    assert ids[-1] == tokens.end == 257
+    assert tokens.decode(ids) == "<|im_start|>the 12 kilns<|im_end|>"
+
+
+def test_batches_come_in_an_order_that_the_seed_decides() -> None:
+    rows = _rows(10)
+    one, same, other = (in_order(rows, 600, seed) for seed in (1, 1, 2))
+    first = [next(one) for _ in range(9)]
+    assert first == [next(same) for _ in range(9)]
+    assert first != [next(other) for _ in range(9)]
+    assert all(len(chosen) == 3 for chosen in first)
+
+
+def test_loss_is_that_of_the_answers_tokens_alone(tiny: ModelFile, frozen: llama.Frozen) -> None:
+    [row] = _rows(1)
+    losses, hits = scores({}, frozen, batch([row], 48), tiny.shape(), 1.0)
+    states = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([row.prompt + row.answer]), tiny.shape())
+    told = jax.nn.log_softmax(llama.logits(frozen, states[0]), axis=-1)
+    wanted = [-told[len(row.prompt) - 1 + at, token] for at, token in enumerate(row.answer)]
+    np.testing.assert_allclose(losses[0, :4], wanted, rtol=1e-4)
+    assert float(losses[0, 4:].sum()) == float(hits[0, 4:].sum()) == 0
+
+
+def _run(folder: Path, tiny: ModelFile, frozen: llama.Frozen, clock: Iterator[int]) -> Run:
+    settings = Settings(choice=CHOICE, budget=600, warmup=2, checkpoint_seconds=2, validations=2)
+    return Run(folder, settings, frozen, tiny.shape(), lambda: float(next(clock)), lambda _: None)
+
+
+def test_a_run_that_is_killed_goes_on_to_the_same_weights(
+    tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen
+) -> None:
+    rows = _rows(12)
+    whole = _run(tmp_path / "whole", tiny, frozen, count())
+    steps = whole.plan(rows, 8, 0)
+    whole.train(rows, rows[:3], steps)
+
+    class Killed(Exception):
+        pass
+
+    def ends() -> Iterator[int]:
+        yield from range(9)
+        raise Killed
+
+    broken = _run(tmp_path / "broken", tiny, frozen, ends())
+    assert broken.plan(rows, 8, 0) == 8
+    with pytest.raises(Killed):
+        broken.train(rows, rows[:3], 8)
+    resumed = _run(tmp_path / "broken", tiny, frozen, count())
+    assert resumed.plan(rows, 100, 0) == 8
+    resumed.train(rows, rows[:3], 8)
+    for one, other in zip(jax.tree.leaves(whole.adapter), jax.tree.leaves(resumed.adapter), strict=True):
+        assert np.array_equal(one, other)
+    log = (tmp_path / "whole" / "log.jsonl").read_text().splitlines()
+    assert len(log) == 4  # three validations and the last steps' loss
+
+
+def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
+    _run(tmp_path, tiny, frozen, count()).plan(_rows(3), 4, 0)
+    other = Run(tmp_path, Settings(seed=99), frozen, tiny.shape(), lambda: 0.0, lambda _: None)
+    with pytest.raises(ValueError, match="other settings"):
+        other.plan(_rows(3), 4, 0)
+
+
+def test_minutes_become_steps_by_measuring(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
+    # The clock ticks once a look: a step takes a second, and four looks are gone before.
+    assert _run(tmp_path, tiny, frozen, count()).plan(_rows(6), None, 1) == 57
+
+
+def test_training_lowers_the_loss(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
+    rows = _rows(6)
+    run = Run(
+        tmp_path, Settings(choice=CHOICE, budget=600, peak=2e-2, warmup=2), frozen, tiny.shape(), float, str
+    )
+    score, _ = _compiled(tiny.shape(), CHOICE.scale, True, 1.0)
+    before = judge(lambda given: score(run.adapter, frozen, given), rows, 600)
+    run.train(rows, [], 30)
+    after = judge(lambda given: score(run.adapter, frozen, given), rows, 600)
+    assert after["loss"] < 0.5 * before["loss"]
+    assert after["ended"] > before["ended"]
