@@ -1,5 +1,7 @@
 """Merging: base plus scaled product, the rest as it was, the same bytes each time."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +69,15 @@ def test_metadata_and_tokenizer_are_kept(tmp_path: Path, tiny: ModelFile, taught
     merged = ModelFile(tmp_path / "m.gguf")
     assert merged.field("tokenizer.ggml.tokens") == tiny.field("tokenizer.ggml.tokens")
     assert merged.shape() == tiny.shape()
+
+
+def test_merging_needs_no_jax() -> None:
+    absent = ("jax", "optax", "bs4", "tokenizers", "openvino_genai")
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({absent}))\n"
+        "import penstock.trainer.main, penstock.trainer.merge"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603  # as above
 
 
 def test_an_adapter_says_what_it_is(tiny: ModelFile, taught: Path) -> None:

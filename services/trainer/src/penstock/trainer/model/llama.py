@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -46,8 +47,8 @@ def hidden_states(
     layers = {name: frozen[name] for name in (*MATRICES, *_NORMS)}
     learning = next((parts["a"].shape[0] for parts in adapter.values()), 0)
     first = shape.layers - learning
-    step = partial(_layer, shape=shape, scale=scale, around=_rotations(tokens.shape[1], shape))
-    step = step if remember else jax.checkpoint(step)
+    through = partial(_layer, shape=shape, scale=scale, around=_rotations(tokens.shape[1], shape))
+    step: Callable[..., Any] = through if remember else jax.checkpoint(through)
     x = frozen["embedding"][tokens]
     if first:
         x, _ = jax.lax.scan(step, x, ({name: value[:first] for name, value in layers.items()}, {}))
