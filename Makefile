@@ -176,7 +176,7 @@ merge-reader: $(TRAINER_VENV)/.installed ## Merge the adapter into the model's G
 
 test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, half a minute
 	@$(TRAINER_BIN)/mypy --config-file $(TRAINER)/pyproject.toml $(TRAINER)/src
-	@$(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
+	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
 
 $(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/pyproject.toml
 	@echo "==> The trainer's environment in $(TRAINER_VENV)"

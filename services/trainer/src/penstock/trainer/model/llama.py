@@ -80,17 +80,24 @@ def _layer(
     return x + through("ffn_down", jax.nn.silu(through("ffn_gate", h)) * through("ffn_up", h)), None
 
 
+@partial(jax.checkpoint, static_argnums=(3,))  # its inner values are large, and quicker made again than kept
 def _attention(q: jax.Array, k: jax.Array, v: jax.Array, shape: Shape, around: Any) -> jax.Array:
-    """Causal attention; several heads share a key and a value (arXiv:2305.13245)."""
+    """Causal attention; several heads share a key and a value (arXiv:2305.13245).
+
+    The heads of a group stand below one another, so that a group is one product of matrices.
+    """
     batch, length, _ = q.shape
-    group, width = shape.heads // shape.kv_heads, shape.head_width
+    groups, width = batch * shape.kv_heads, shape.head_width
+    each = shape.heads // shape.kv_heads
     q = _rotated(q.reshape(batch, length, shape.heads, width), around)
-    q = q.reshape(batch, length, shape.kv_heads, group, width)
     k = _rotated(k.reshape(batch, length, shape.kv_heads, width), around)
-    v = v.reshape(batch, length, shape.kv_heads, width)
-    scores = jnp.einsum("bqhgd,bkhd->bhgqk", q, k) / np.sqrt(width)
+    q = q.transpose(0, 2, 1, 3).reshape(groups, each * length, width)
+    k = k.transpose(0, 2, 3, 1).reshape(groups, width, length)
+    v = v.reshape(batch, length, shape.kv_heads, width).transpose(0, 2, 1, 3).reshape(groups, length, width)
+    scores = (q @ k).reshape(groups, each, length, length) / np.sqrt(width)
     scores = jnp.where(jnp.tril(jnp.ones((length, length), bool)), scores, -1e9)
-    mixed = jnp.einsum("bhgqk,bkhd->bqhgd", jax.nn.softmax(scores, axis=-1), v)
+    mixed = jax.nn.softmax(scores, axis=-1).reshape(groups, each * length, length) @ v
+    mixed = mixed.reshape(batch, shape.heads, length, width).transpose(0, 2, 1, 3)
     return mixed.reshape(batch, length, shape.heads * width)
 
 
