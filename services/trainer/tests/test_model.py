@@ -134,8 +134,10 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(
 def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
     _run(tmp_path, tiny, frozen, count()).plan(_rows(3), 4, 0)
     other = Run(tmp_path, Settings(seed=99), frozen, tiny.shape(), lambda: 0.0, lambda _: None)
-    with pytest.raises(ValueError, match="other settings"):
+    with pytest.raises(ValueError, match="another run"):
         other.plan(_rows(3), 4, 0)
+    with pytest.raises(ValueError, match="another run"):
+        _run(tmp_path, tiny, frozen, count()).plan(_rows(4), 4, 0)
 
 
 def test_minutes_become_steps_by_measuring(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:

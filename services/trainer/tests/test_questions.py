@@ -4,6 +4,7 @@ from pathlib import Path
 from random import Random
 
 from penstock.trainer.data.build import facts_of, passages_of
+from penstock.trainer.data.entries import whole
 from penstock.trainer.data.facts import Fact
 from penstock.trainer.data.pages import read_page
 from penstock.trainer.data.passages import cut
@@ -55,7 +56,14 @@ def test_prose_gives_definitions_values_conditions_and_yes_or_no() -> None:
 
 def test_tables_give_values_and_purposes() -> None:
     assert ("default of max_heat", "The default of max_heat is 1280.") in _found("value")
-    assert ("min_heat", "Limits the heat of the lower chamber.") in _found("purpose")
+    assert ("min_heat", "min_heat limits the heat of the lower chamber.") in _found("purpose")
+
+
+def test_an_answer_has_its_subject() -> None:
+    assert whole("ramp", "Sets the rise.") == "ramp sets the rise."
+    assert whole("ramp", "A number of degrees.") == "ramp is a number of degrees."
+    assert whole("ramp", "A ramp is a rise.") == "A ramp is a rise."
+    assert whole("ramp", "Print the rise.") == "Print the rise."
 
 
 def test_headings_that_say_what_is_done_are_how_to_questions() -> None:

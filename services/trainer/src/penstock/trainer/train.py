@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -81,19 +82,21 @@ class Run:
         """Return how many steps the run has in all; it is decided once and kept in `plan.json`.
 
         Without `steps`, as many as fit into `minutes`, by a measured step of each length. ValueError if a run
-        with other settings stands in the folder.
+        with other settings, or on other examples, stands in the folder.
         """
-        path, wanted = self._folder / "plan.json", json.loads(json.dumps(asdict(self._settings)))
+        path = self._folder / "plan.json"
+        tokens = [token for row in found for token in (*row.prompt, *row.answer)]
+        data = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).hexdigest()
+        wanted = {"settings": json.loads(json.dumps(asdict(self._settings))), "data": data}
         if path.exists():
             kept = json.loads(path.read_text())
-            if kept["settings"] != wanted:
-                raise ValueError(
-                    f"{self._folder} holds a run with other settings: remove it, or name another folder"
-                )
-            return int(kept["steps"])
+            count = int(kept.pop("steps"))
+            if kept != wanted:
+                raise ValueError(f"{self._folder} holds another run: remove it, or name another folder")
+            return count
         count = steps or self._fitting(found, 60 * minutes)
         self._folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"settings": wanted, "steps": count}, indent=2) + "\n")
+        path.write_text(json.dumps({**wanted, "steps": count}, indent=2) + "\n")
         return count
 
     def train(self, found: Sequence[Row], held: Sequence[Row], steps: int) -> None:

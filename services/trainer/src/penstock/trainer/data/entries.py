@@ -10,7 +10,7 @@ from penstock.trainer.data.facts import Fact, lowered
 from penstock.trainer.data.pages import Block
 from penstock.trainer.data.passages import Passage
 from penstock.trainer.data.sentences import LONGEST, answers, sentences
-from penstock.trainer.data.verbs import plain
+from penstock.trainer.data.verbs import plain, third
 
 _DEFAULT = re.compile(r"^(?P<name>.+?)\s*\(default:\s*(?P<value>[^()]{1,40})\)$")
 _SIGNATURE = re.compile(r"^(?:class |exception |method |async )?(?P<name>[A-Za-z_][\w.]*)\(.*\)(?:¶|$)")
@@ -24,6 +24,7 @@ _NOUNS = (
     "interface routine clause system"
 ).split()
 _DOING = re.compile(r"[.;:(]| (?:which|where|so that|because|if|when|unless|e\.g\.|i\.e\.)\b")
+_SAYS = re.compile(r"^\S+ (?:\S+ ){0,6}?(?:is|are|can|may|must|will|has|was|does|should|causes|specifies)\b")
 _VALUES = ("default", "type", "port", "context", "priority", "since", "meaning", "value", "range")
 
 
@@ -63,6 +64,17 @@ def task(sentence: str) -> str | None:
     return f"{verb} {rest}"
 
 
+def whole(name: str, sentence: str) -> str:
+    """Return a sentence with its subject: `max_heat limits the heat.` of `Limits the heat.`"""
+    first = sentence.split(maxsplit=1)[0]
+    verb = plain(first)
+    if verb and first.lower() == third(verb):
+        return f"{name} {lowered(sentence)}"
+    if first in ("A", "An") and not _SAYS.search(sentence):
+        return f"{name} is {sentence[0].lower()}{sentence[1:]}"
+    return sentence
+
+
 def noun_of(name: str, heading: str) -> str:
     """Return what kind of thing a name is, as its form or the heading above it says."""
     if name.startswith("-"):
@@ -97,10 +109,11 @@ def _of_entry(term: str, meaning: str, passage: Passage) -> Iterator[Fact]:
     told = sentences(meaning)
     if not told or not answers(told[0]):
         return
-    answer = told[0]
+    answer = whole(name, told[0])
     if len(told) > 1 and len(answer) < 70 and answers(told[1]) and len(answer) + len(told[1]) < LONGEST:
         answer = f"{answer} {told[1]}"
-    yield Fact("purpose", name, answer, answer, name, noun)
+    if len(answer) <= LONGEST:
+        yield Fact("purpose", name, answer, told[0], name, noun)
     yield from named_facts(name, told[0], noun, told[0])
     for sentence in told:
         if answers(sentence) and re.match(r"(?:The default|Default|By default|Defaults to)\b", sentence):
@@ -147,7 +160,8 @@ def _of_row(head: Sequence[str], row: Sequence[str], passage: Passage) -> Iterat
     for title, cell in zip(head[1:], row[1:], strict=True):
         word = title.lower().strip(" .:")
         if answers(cell) and len(sentences(cell)) == 1:
-            yield Fact("purpose", name, cell, cell, name, noun_of(name, f"{head[0]} {passage.heading}"))
+            noun = noun_of(name, f"{head[0]} {passage.heading}")
+            yield Fact("purpose", name, whole(name, cell), cell, name, noun)
         elif word in ("description", "purpose", "function") and task(cell) and len(cell) < 120:
             yield from named_facts(name, cell, noun_of(name, f"{head[0]} {passage.heading}"), cell)
         elif word in _VALUES and 0 < len(cell) < 60:

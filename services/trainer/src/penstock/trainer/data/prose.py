@@ -36,8 +36,7 @@ _TO = re.compile(
 _USE = re.compile(r"^(?:You (?:can|should|may|must) )?[Uu]se (?P<x>[^,]{2,60}?) to (?P<doing>[^,]{8,90})[.,]")
 _CAN = re.compile(r"^You (?:can|may) (?P<doing>[a-z][^,]{7,80}?) (?:by \w+ing|with the|using|through)\b")
 _VALUE = re.compile(
-    r"^(?:The |An? )?(?P<what>(?:default|maximum|minimum|recommended|usual|initial|preferred|current|"
-    r"standard|optimal)"
+    r"^(?:The |An? )?(?P<what>(?:default|maximum|minimum|recommended|usual|initial|preferred|optimal)"
     r" [\w ./-]{3,50}?) (?:is|are|defaults to) .{1,}$",
     re.IGNORECASE,
 )
