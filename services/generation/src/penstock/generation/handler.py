@@ -169,8 +169,7 @@ class _Run:
 
     def _finish(self, answer: Answer) -> GenerationFinished:
         usage = Usage(prompt_tokens=prompt_tokens(self._request), completion_tokens=answer.written)
-        if answer.looped:
-            self._loops[self._request.model] += 1
+        self._loops[self._request.model] += answer.looped  # also 0: a rate needs to have seen that
         return GenerationFinished(
             length=self._length, finish_reason=answer.reason, usage=usage, looped=answer.looped
         )
