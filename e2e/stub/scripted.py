@@ -18,6 +18,7 @@ from zlib import crc32
 
 from e2e.stub.text import ANSWER_HERE, word_after
 from penstock.generation.domain.loops import LoopGuard
+from penstock.generation.domain.visible import Visible
 
 _MARK = re.compile(r"\{answer:([0-9A-Za-z_.-]+):(\d{1,5})(:loop)?\}")
 _OPENING = "{answer:"
@@ -154,9 +155,9 @@ def expected(script: Script, max_tokens: int | None = None, stop: str = "") -> W
 
 def _without_loop(written: Sequence[str]) -> Whole | None:
     """Return what is read of an answer that the guard ends, None of another."""
-    guard, text = LoopGuard(), ""
-    for count, token in enumerate(written, 1):
-        text += guard.push(token)
-        if guard.looped:
-            return Whole(text.lstrip(), "stop", count)
+    visible, text = Visible((), guard=LoopGuard()), ""
+    for token in written:
+        text += visible.push([token]).text
+        if visible.looped:
+            return Whole(text.lstrip(), "stop", visible.written)
     return None
