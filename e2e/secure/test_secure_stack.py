@@ -13,6 +13,8 @@ from penstock.messages.flows import SERVICES
 from penstock.streaming.adapters.kafka import open_producer, open_reader
 from penstock.streaming.ports import BrokerError, Partition, Refused
 
+NOT_ALLOWED = "this user may not.*`penstock acl show`"
+
 
 def security(stack: Stack) -> Security:
     return Security(stack.state.security)
@@ -86,9 +88,9 @@ def test_an_operator_deals_with_dead_letters_as_the_observer(indexed: Stack) -> 
 def test_a_service_cannot_read_or_write_what_is_another_ones(stack: Stack) -> None:
     asyncio.run(write(stack, "tokenization", "chat.requests.dlq", b"own"))
     for topic in ("chat.generated", "usage.recorded", "documents.chunked"):
-        with pytest.raises(BrokerError, match="TopicAuthorizationFailedError"):
+        with pytest.raises(BrokerError, match=NOT_ALLOWED):
             asyncio.run(write(stack, "tokenization", topic, b"not own"))
-        with pytest.raises(BrokerError, match="TopicAuthorizationFailedError"):
+        with pytest.raises(BrokerError, match=NOT_ALLOWED):
             asyncio.run(read(stack, "tokenization", topic))
 
 
