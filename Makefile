@@ -174,7 +174,7 @@ train-reader: $(TRAINER_VENV)/.installed ## Teach SmolLM2 to answer from passage
 merge-reader: $(TRAINER_VENV)/.installed ## Merge the adapter into the model's GGUF file (KIND=Q8_0 or F16), and check the result
 	@$(TRAINER_BIN)/penstock-trainer merge --kind $(or $(KIND),Q8_0)
 
-test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, half a minute
+test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, a minute
 	@$(TRAINER_BIN)/mypy --config-file $(TRAINER)/pyproject.toml $(TRAINER)/src
 	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
 

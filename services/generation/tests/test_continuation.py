@@ -24,9 +24,9 @@ from penstock.messages.chat import (
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.reading import Splice
-from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.ports import Partition, Reader, Start
+from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Received
+from services.generation.tests.kit import quiet
 
 PROMPT = "<user>Why?<bot>"
 
@@ -91,10 +91,6 @@ def received(sampling: Sampling) -> Received[Event]:
     )
     envelope = Envelope(id="i", type=event.TYPE, source="/s", time_ms=1, subject="r", tenant="t")
     return Received(event, envelope, Partition("chat.retrieved", 0), 0)
-
-
-async def quiet(partition: Partition, start: Start) -> Reader:
-    return MemoryBroker().reader([partition], start)
 
 
 async def handle(

@@ -20,21 +20,14 @@ from penstock.messages.chat import (
     Sampling,
     TextGenerated,
 )
-from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import CHAT_GENERATED
-from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.errors import PermanentError
-from penstock.streaming.ports import Partition, Reader, Start
 from penstock.streaming.stage import Received
+from services.generation.tests.kit import quiet, received
 
 Script = Sequence[Token | End | Exception | float]
 HELLO: Script = [Token("Hel"), Token(""), Token("lo"), End("stop", 3)]
-
-
-async def quiet(partition: Partition, start: Start) -> Reader:
-    """Open a log of cancellations in which nothing stands."""
-    return MemoryBroker().reader([partition], start)
 
 
 def generation_of(*backends: "ScriptedBackend", patience: Patience | None = None) -> Generation:
@@ -86,8 +79,7 @@ def request(sampling: Sampling | None = None, passages: tuple[Passage, ...] = ()
         passages=passages,
         sampling=sampling or Sampling(max_tokens=10),
     )
-    envelope = Envelope(id="i", type=event.TYPE, source="/s", time_ms=1, subject="r", tenant="t")
-    return Received(event, envelope, Partition("chat.retrieved", 0), 0)
+    return received(event)
 
 
 async def run(

@@ -88,13 +88,9 @@ def test_whoever_goes_on_from_the_visible_text_ends_at_the_same_place(
     assert passed(text[taken_over:], cuts, text[:taken_over]) == whole
 
 
-@given(units, st.integers(1, 30))
-def test_whatever_is_repeated_for_long_is_ended(unit: str, copies: int) -> None:
-    """Blanks and signs alone may be the frame of a table; so may a few equal lines."""
-    guard = LoopGuard()
-    text = unit * (1000 // len(unit) + copies)
-    guard.push(text)
-    assert guard.looped
+@given(units)
+def test_whatever_is_repeated_for_long_is_ended(unit: str) -> None:
+    assert passed(unit * (1000 // len(unit) + 1), [])[1]
 
 
 def test_text_without_end_takes_bounded_memory() -> None:

@@ -22,11 +22,8 @@ from penstock.messages.chat import (
     TextGenerated,
     Usage,
 )
-from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
-from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.ports import Partition, Reader, Start
-from penstock.streaming.stage import Received
+from services.generation.tests.kit import quiet, received
 
 PASSAGE = Passage(document_id="d", title="Dams", start=0, end=6, text="Water\n", tokens=1)
 PLAIN = ChatRetrieved(
@@ -64,17 +61,8 @@ class Server:
         yield [Token("Hello"), End("stop", 1)]
 
 
-async def quiet(partition: Partition, start: Start) -> Reader:
-    return MemoryBroker().reader([partition], start)
-
-
 def generation_of(server: Server) -> Generation:
     return Generation(Pool([server]), CancellationLog(quiet, lambda: 0), Patience(retry=5))
-
-
-def received(request: ChatRetrieved) -> Received[Event]:
-    envelope = Envelope(id="i", type=request.TYPE, source="/s", time_ms=1, subject="r", tenant="t")
-    return Received(request, envelope, Partition("chat.retrieved", 0), 0)
 
 
 async def handled(server: Server, request: ChatRetrieved, *earlier: Event) -> list[Event]:

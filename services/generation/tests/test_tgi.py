@@ -23,9 +23,9 @@ from penstock.messages.chat import (
 )
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
-from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.ports import Partition, Reader, Start
+from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Received
+from services.generation.tests.kit import quiet
 
 EVENT = b'data:{"index":1,"token":{"id":1,"text":"%s","logprob":-0.5,"special":%s}%s}\n\n'
 DETAILS = (
@@ -135,10 +135,6 @@ async def test_the_server_says_how_many_slots_it_has_within_reason(scene: Scene)
     assert slots[0] == 128
     assert 500 < slots[1] < 1024
     assert slots[2:] == [0, 0]
-
-
-async def quiet(partition: Partition, start: Start) -> Reader:
-    return MemoryBroker().reader([partition], start)
 
 
 async def handle(

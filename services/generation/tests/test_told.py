@@ -21,10 +21,10 @@ from penstock.generation.timely import Patience
 from penstock.messages.chat import ChatRetrieved, GenerationStarted, Passage, Sampling, TextGenerated
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
-from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.errors import PermanentError
-from penstock.streaming.ports import Partition, Reader, Start
+from penstock.streaming.ports import Partition
 from penstock.streaming.stage import Received
+from services.generation.tests.kit import quiet
 
 Script = Sequence[Token | End | Exception | float]
 PASSAGE = Passage(document_id="d", title="Dams", start=0, end=6, text="a canary", tokens=7)
@@ -52,10 +52,6 @@ class Scripted:
                 raise item
             if not isinstance(item, float):
                 yield [item]
-
-
-async def quiet(partition: Partition, start: Start) -> Reader:
-    return MemoryBroker().reader([partition], start)
 
 
 async def tell(

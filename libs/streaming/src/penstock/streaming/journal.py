@@ -74,7 +74,7 @@ class JournalProcessor(EachProcessor):
     def __init__(self, processing: Journaled, means: Means, takeover: Takeover) -> None:
         super().__init__(Each(self._handle_one, processing.concurrency), means)
         self._journal_handle = processing.handle
-        self._is_to_be_handled_at_once = processing.needs_no_slot
+        self._wants_no_slot = processing.needs_no_slot
         self._takeover = takeover
         self._owned: dict[Partition, _Owned] = {}
         self._runs: dict[_Turn, _Run] = {}
@@ -255,7 +255,7 @@ class JournalProcessor(EachProcessor):
         done()
 
     def _needs_no_slot(self, work: Work) -> bool:
-        return super()._needs_no_slot(work) or self._is_to_be_handled_at_once(work.received)
+        return super()._needs_no_slot(work) or self._wants_no_slot(work.received)
 
     def _acknowledged(self, work: Work, offset: int) -> None:
         owned = self._owned.get(work.received.partition)
@@ -264,7 +264,7 @@ class JournalProcessor(EachProcessor):
 
 
 def _due(until_ms: dict[str, int], now_ms: int) -> list[str]:
-    """Take out and return the subjects whose time is over; they stand in the order of their times."""
+    """Take out and return the subjects whose time is over; one behind a later one stays a while."""
     due = list(takewhile(lambda subject: until_ms[subject] < now_ms, until_ms))
     for subject in due:
         del until_ms[subject]

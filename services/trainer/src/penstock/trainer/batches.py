@@ -74,7 +74,7 @@ def rows(examples: Sequence[dict[str, Any]], tokens: Tokens) -> list[Row]:
 def in_order(found: Sequence[Row], budget: int, seed: int) -> Iterator[list[Row]]:
     """Yield rows for one batch after the other, without end: of one length, about `budget` tokens together.
 
-    Each time through, the examples are shuffled anew; what does not fill a batch waits for the next time.
+    The examples are shuffled again in each epoch; those that do not fill a batch are carried into the next.
     """
     waiting: dict[int, list[Row]] = {length: [] for length in LENGTHS}
     order = list(range(len(found)))
