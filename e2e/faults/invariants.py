@@ -209,9 +209,10 @@ def check_commits(commits: Iterable[Committed], log: Logbook) -> Iterator[Violat
 
     `commits` come in order of time, so a record is judged by the first one that passes it.
     """
-    caused = _caused(log)
+    counting = log.counting()
+    caused = _caused(counting)
     inputs: dict[tuple[str, int], list[Entry]] = defaultdict(list)
-    for entry in log.entries:
+    for entry in counting:
         inputs[entry.topic, entry.partition].append(entry)
     judged: dict[tuple[str, str, int], int] = defaultdict(int)
     told: set[tuple[str, str]] = set()
@@ -245,11 +246,11 @@ def _owes(entry: Entry) -> bool:
     return entry.topic in ("chat.requests", "chat.tokenized", "chat.retrieved", "chat.generated")
 
 
-def _caused(log: Logbook) -> dict[tuple[str, str], list[tuple[str, int, int]]]:
+def _caused(entries: Iterable[Entry]) -> dict[tuple[str, str], list[tuple[str, int, int]]]:
     """Where the results stand that allow a group to be done with a request."""
     found: dict[tuple[str, str], list[tuple[str, int, int]]] = defaultdict(list)
     groups_of = {topic: group for group, topic in _OUTPUTS.items()}
-    for entry in log.entries:
+    for entry in entries:
         place = (entry.topic, entry.partition, entry.offset)
         if entry.topic in groups_of:
             found[groups_of[entry.topic], entry.request_id].append(place)

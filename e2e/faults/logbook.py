@@ -74,6 +74,15 @@ class Logbook:
         """The answers in chat.responses."""
         return _fold(self.of("chat.responses"), fenced=False)
 
+    def counting(self) -> list[Entry]:
+        """Return the entries without those of a replaced owner, which no reader counts."""
+        fences: dict[int, Fence] = defaultdict(Fence)
+        return [
+            entry
+            for entry in self.entries
+            if entry.topic != "chat.generated" or fences[entry.partition].admits(entry.epoch)
+        ]
+
     def usage(self) -> Mapping[str, set[tuple[int, int]]]:
         """What was recorded for each request: more than one element means that it was counted twice."""
         found: dict[str, set[tuple[int, int]]] = defaultdict(set)

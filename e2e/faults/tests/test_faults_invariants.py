@@ -25,6 +25,7 @@ from penstock.messages.chat import (
     ChatRequested,
     EpochStarted,
     GenerationFinished,
+    GenerationStarted,
     Message,
     RequestFailed,
     Sampling,
@@ -225,6 +226,18 @@ def test_a_commit_may_come_after_the_terminal_event_and_not_before() -> None:
     violations: list[Violation] = [*check_commits([commit("generation", "chat.retrieved", 5, 3)], log)]
     assert [(v.rule, v.request) for v in violations] == [("I4", "r")]
     assert [v.rule for v in check_commits([commit("postprocessing", "chat.generated", 2, 9)], log)] == ["I4"]
+
+
+def test_what_a_replaced_owner_wrote_is_owed_nothing_and_ends_nothing() -> None:
+    marker = entry("chat.generated", 0, EpochStarted(instance="b"), epoch=2)
+    late = [
+        entry("chat.generated", 1, GenerationStarted(model="m", passages=()), epoch=1),
+        entry("chat.generated", 2, RequestFailed(code="c", message="m", status=500, stage="s"), epoch=1),
+    ]
+    log = Logbook((marker, *late, entry("chat.retrieved", 4, ASKED)))
+    assert [*check_commits([commit("postprocessing", "chat.generated", 3, 3)], log)] == []
+    violations = check_commits([commit("generation", "chat.retrieved", 5, 3)], log)
+    assert [v.rule for v in violations] == ["I4"]
 
 
 def test_less_than_ninety_nine_percent_is_not_enough() -> None:
