@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
 from penstock.streaming.adapters.librdkafka import open_consumer, open_producer, open_reader
-from penstock.streaming.adapters.librdkafka.client import connecting
+from penstock.streaming.adapters.librdkafka.client import LibraryLog, connecting
 from penstock.streaming.adapters.librdkafka.producer import LibrdkafkaProducer
 from penstock.streaming.admin import ensure_topics
 from penstock.streaming.ports import BrokerError, Partition, RecordTooLarge
@@ -100,3 +100,14 @@ def test_what_the_library_logs_is_logged_as_all_else(kafka_broker: str) -> None:
         ("warning", "FAIL"),
         ("info", "GETPID"),
     ]
+
+
+def test_what_the_library_says_over_and_over_is_logged_now_and_then() -> None:
+    now = 0.0
+    logger = LibraryLog(lambda: now)
+    with capture_logs() as logged:
+        for tried in range(1, 400):  # 50 ms apart, as librdkafka tries a broker that is away
+            now = tried / 20
+            logger.log(40, "", "FAIL", "producer", f"Connection refused (after {tried}ms)")
+            logger.log(40, "", "FAIL", "consumer", "Connection refused (after 0ms)")
+    assert [one["client"] for one in logged] == ["producer", "consumer"] * 2

@@ -32,6 +32,7 @@ async def test_a_reason_to_wait_is_logged_once_however_its_numbers_change() -> N
 
 @pytest.mark.parametrize("work", [fail, fail_within_a_group])
 def test_a_broker_that_fails_ends_it_with_a_code_and_without_a_traceback(work) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as ended, capture_logs() as logged:
         worker.run(work())
     assert ended.value.code == 1
+    assert logged[-1]["errors"] == ["gone"]

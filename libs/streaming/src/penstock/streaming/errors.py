@@ -1,5 +1,7 @@
 """The two families of errors a handler may raise. The handler says why; the runner says where."""
 
+from collections.abc import Iterator
+
 
 class HandlerError(Exception):
     """Base of both. `code` is for programs, `message` for the client; no prompt or answer text in either.
@@ -26,3 +28,12 @@ class TransientError(HandlerError):
 
     def __init__(self, code: str, message: str, status: int = 503) -> None:
         super().__init__(code, message, status)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Yield the errors in a group, however deep they are."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaves(error)
+        else:
+            yield error

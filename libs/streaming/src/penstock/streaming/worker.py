@@ -19,6 +19,7 @@ from penstock.streaming.adapters.kafka import open_consumer, open_producer, open
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster, KafkaSettings, as_connection
+from penstock.streaming.errors import leaves
 from penstock.streaming.event_loop import run_loop
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
@@ -66,7 +67,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
     try:
         run_loop(main)
     except* BrokerError as failures:
-        log.error("broker_failed", errors=[str(error) for error in failures.exceptions])
+        log.error("broker_failed", errors=[str(error) for error in leaves(failures)])
         failed = True
     if failed:  # not from within `except*`, which makes a group of it, and Python a traceback of that
         raise SystemExit(1)

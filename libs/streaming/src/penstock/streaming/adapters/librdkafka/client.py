@@ -1,8 +1,10 @@
 """What all clients by librdkafka share: connection settings, its log as ours, errors and records as ours."""
 
 import logging
+import re
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import structlog
@@ -21,6 +23,9 @@ _QUEUED_RECORDS = 1_000
 _QUEUE_LOOK_MS = 20
 """When so many are queued, more are fetched at the first look after there are fewer (else in a second)."""
 _LONGEST = 200
+SAID_AGAIN_S = 10.0
+_KINDS = 64
+_NUMBER = re.compile(r"\d+")
 _UNAUTHORIZED = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -36,10 +41,24 @@ _AUTHENTICATION = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENT
 log = structlog.get_logger()
 
 
-class _Log:
-    """Takes what librdkafka logs; what it calls an error (a broker that is away) is one to be warned of."""
+class LibraryLog:
+    """Takes what librdkafka logs; what it calls an error (a broker that is away) is one to be warned of.
+
+    The same but for its numbers is said once in `SAID_AGAIN_S`: a broker that is away is tried 20 times a
+    second. `now` gives seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._said: dict[tuple[str, str], float] = {}
 
     def log(self, level: int, _format: str, facility: str, client: str, text: str) -> None:
+        kind, now = (client, _NUMBER.sub("", text)), self._now()
+        if now - self._said.get(kind, now - SAID_AGAIN_S) < SAID_AGAIN_S:
+            return
+        self._said[kind] = now
+        while len(self._said) > _KINDS:
+            del self._said[next(iter(self._said))]
         log.log(
             logging.WARNING if level >= logging.ERROR else logging.INFO,
             "librdkafka",
@@ -54,7 +73,7 @@ def connecting(cluster: Cluster, client_id: str) -> dict[str, Any]:
     knock(cluster)
     return _speaking(as_connection(cluster)) | {
         "client.id": client_id,
-        "logger": _Log(),
+        "logger": LibraryLog(),
         "log.connection.close": False,
         "allow.auto.create.topics": False,
         "enable.metrics.push": False,
