@@ -231,3 +231,11 @@ def test_without_passages_nothing_is_said_of_support() -> None:
     completed = out[-2].event
     assert isinstance(completed, AnswerCompleted)
     assert completed.grounding is None
+
+
+@pytest.mark.parametrize("answer", ["The documents do not say.", " Das steht nicht in den Dokumenten.\n"])
+def test_a_model_that_finds_nothing_cites_nothing(answer: str) -> None:
+    out, _ = run(STARTED, text(0, answer), finished(len(answer)))
+    completed = out[-2].event
+    assert isinstance(completed, AnswerCompleted)
+    assert (completed.citations, completed.grounding) == ((), "not_found")

@@ -11,7 +11,7 @@ from penstock.devstack.plain import plain
 _QUOTE_CHARACTERS = 160
 _REMARKS = {
     "quoted": "(quoted from the documents, no model was asked)",
-    "not_found": "(no passage helps with this, so no model was asked)",
+    "not_found": "(this is not in the documents)",
     "unsupported": "(the passages found do not support this answer)",
 }
 

@@ -25,7 +25,7 @@ from penstock.messages.event import Event
 from penstock.messages.reading import Gap, Splice
 from penstock.messages.topics import CHAT_RESPONSES, USAGE_RECORDED
 from penstock.postprocessing.domain.citations import cite, cite_quotes
-from penstock.postprocessing.domain.phrases import phrases
+from penstock.postprocessing.domain.phrases import phrases, refuses
 from penstock.postprocessing.domain.quotes import best_quotes
 from penstock.postprocessing.domain.support import is_supported
 from penstock.streaming.errors import PermanentError
@@ -129,7 +129,12 @@ def _extend(answer: Answer, piece: TextGenerated) -> AnswerStep:
 
 
 def _judged(answer: Answer) -> tuple[tuple[Citation, ...], Grounding | None]:
-    """Return the citations of what a model has written, and whether the passages support it."""
+    """Return the citations of what a model has written, and whether the passages support it.
+
+    A model may be taught, or told, to say in our words that they do not hold the answer.
+    """
+    if refuses(answer.visible):
+        return (), "not_found"
     citations = cite(answer.visible, answer.passages)
     if not answer.passages:
         return citations, None

@@ -33,6 +33,13 @@ _PHRASES = {
     "zh": Phrases("文档中写道：", "文档中没有说明。"),
 }
 
+_REFUSALS = frozenset(each.not_found for each in (ENGLISH, *_PHRASES.values()))
+
+
+def refuses(answer: str) -> bool:
+    """Return whether all that a model says is that the documents do not hold it, in our words for that."""
+    return answer.strip() in _REFUSALS
+
 
 def phrases(language: str) -> Phrases:
     """Return the phrases of a language by its two-letter code; English where it is another or unknown."""

@@ -208,7 +208,7 @@ const WORDS = {
 
 const GROUNDING = {
   quoted: "Quoted from the documents: no model was asked.",
-  not_found: "No passage of the documents helps with this, so no model was asked.",
+  not_found: "This is not in the documents.",
   unsupported: "The passages that were found do not support this answer.",
 };
 
