@@ -1,6 +1,8 @@
 """What an answer rests on: the documents alone, their own words, or a model."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -63,3 +65,20 @@ def test_an_unknown_policy_is_refused(stack: Stack) -> None:
     response = stack.post(json.dumps(body).encode())
     assert response.status_code == 400
     assert response.json()["error"]["param"] == "answers"
+
+
+def test_a_rule_of_the_tenants_counts_where_a_question_does_not_say(indexed: Stack) -> None:
+    assert indexed.run("documents", "policy", "documents").stdout.strip() == "documents"
+    try:
+        _until(lambda: ask(indexed, ELSEWHERE, max_tokens=8)[0]["grounding"] == "not_found")
+        assert ask(indexed, ELSEWHERE, max_tokens=8, answers="model")[0]["grounding"] != "not_found"
+    finally:
+        indexed.run("documents", "policy", "none")
+    _until(lambda: ask(indexed, ELSEWHERE, max_tokens=8)[0]["grounding"] != "not_found")
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15  # a gateway knows of a new rule 5 s later
+    while not condition():
+        assert time.monotonic() < deadline, "the rule did not count in time"
+        time.sleep(0.5)

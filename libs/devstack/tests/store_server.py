@@ -25,6 +25,7 @@ class StoreServer:
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     uploads: list[str] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    answers: str | None = None
     searches: list[dict[str, Any]] = field(default_factory=list)
     _seen: dict[str, int] = field(default_factory=dict)
     _batches: dict[str, list[str]] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class StoreServer:
                 Route(f"{STORE}/files", self._list),
                 Route(f"{STORE}/file_batches", self._attach, methods=["POST"]),
                 Route(f"{STORE}/file_batches/{{batch}}/files", self._list),
+                Route(STORE, self._store, methods=["GET", "POST"]),
                 Route(f"{STORE}/search", self._search, methods=["POST"]),
             ]
         )
@@ -115,6 +117,11 @@ class StoreServer:
         del self.files[file_id]
         self.deleted.append(file_id)
         return JSONResponse({"id": file_id, "deleted": True})
+
+    async def _store(self, request: Request) -> Response:
+        if request.method == "POST":
+            self.answers = (await request.json())["answers"]
+        return JSONResponse({"id": request.path_params["store"], "answers": self.answers})
 
     async def _search(self, request: Request) -> Response:
         self.searches.append(await request.json())

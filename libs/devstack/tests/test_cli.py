@@ -238,6 +238,9 @@ async def test_documents(penstock: Penstock, tmp_path: Path) -> None:
     assert "docs/a.md, page 4, Guide > Gates, characters 10–20 (0.50)" in found.stdout
     assert "\x1b" not in found.stdout
     assert json.loads(penstock("documents", "search", "penstock", "--json").stdout)[0]["page"] == 4
+    assert penstock("documents", "policy").stdout.strip() == "none"
+    assert penstock("documents", "policy", "quote").stdout.strip() == "quote"
+    assert json.loads(penstock("documents", "policy", "none", "--json").stdout) == {"answers": None}
     missing = penstock("documents", "delete", "b.md")
     assert (missing.returncode, "There is no document 'b.md'" in missing.stderr) == (1, True)
     assert "1 document deleted" in penstock("documents", "delete", "a.md").stdout

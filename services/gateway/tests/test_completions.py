@@ -2,14 +2,17 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import openai
 import pytest
 
+from penstock.gateway.policies import Policies
 from penstock.messages import ids
 from penstock.messages.chat import (
     AnswerCompleted,
+    AnswersFrom,
     AnswerStarted,
     AnswerText,
     ChatRequested,
@@ -106,7 +109,7 @@ async def test_an_answer_says_how_it_stands_to_the_passages(stand: Any, kit: Any
 async def test_what_an_answer_rests_on_is_the_requests_or_else_the_operators_choice(
     stand: Any, kit: Any
 ) -> None:
-    stand.gateway.service.answers = "documents"
+    stand.gateway.service.policies = Policies(no_rules, "documents", time.monotonic)
     asked = []
     for more in ({}, {"answers": "quote"}, {"answers": "model", "fallback": "quote"}):
         asking = asyncio.create_task(stand.ask(kit.body(**more)))
@@ -114,6 +117,10 @@ async def test_what_an_answer_rests_on_is_the_requests_or_else_the_operators_cho
         asked.append((event.answers, event.may_quote))
         asking.cancel()
     assert asked == [("documents", False), ("quote", False), ("model", True)]
+
+
+async def no_rules(_tenant: str, _store: str) -> AnswersFrom | None:
+    return None
 
 
 async def test_question_reaches_the_log_whole(stand: Any, kit: Any) -> None:

@@ -13,9 +13,10 @@ from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.domain.accept import parse, question_of
 from penstock.gateway.domain.asked import fingerprint
 from penstock.gateway.domain.caller import Caller
+from penstock.gateway.policies import Policies
 from penstock.gateway.ports import Claim
 from penstock.messages import codec, ids
-from penstock.messages.chat import AnswerStarted, AnswerText, ClientJoined, RequestFailed
+from penstock.messages.chat import AnswersFrom, AnswerStarted, AnswerText, ClientJoined, RequestFailed
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.ports import BrokerError, RecordTooLarge
 
@@ -128,6 +129,19 @@ def test_what_an_answer_rests_on_is_a_part_of_the_fingerprint() -> None:
     body = b'{"model": "m", "messages": [{"role": "user", "content": "hi"}]%b}'
     more = (b"", b', "answers": "quote"', b', "answers": "documents"', b', "fallback": "quote"')
     assert len({fingerprint(question_of(parse(body % one))) for one in more}) == 4
+
+
+async def test_a_question_is_the_same_after_its_tenant_has_another_rule(stand: Any) -> None:
+    asking = asyncio.create_task(stand.ask(headers=keyed()))
+    await stand.answer("once")
+    first = await asking
+    stand.gateway.service.policies = Policies(quotes_only, "model", time.monotonic)
+    assert (await stand.ask(headers=keyed())).content == first.content
+    assert questions(stand) == 1
+
+
+async def quotes_only(_tenant: str, _store: str) -> AnswersFrom | None:
+    return "quote"
 
 
 async def test_a_failed_request_stays_the_same_request(stand: Any) -> None:

@@ -65,6 +65,23 @@ async def test_a_batch_is_uploaded_and_polled_to_its_end(client: AsyncOpenAI) ->
     assert (store.name, store.status, store.file_counts.completed) == ("handbook", "completed", 3)
 
 
+async def test_a_store_keeps_what_its_answers_rest_on(client: AsyncOpenAI) -> None:
+    store = await client.vector_stores.create(extra_body={"answers": "documents"})
+    assert (store.model_extra or {})["answers"] == "documents"
+    await client.vector_stores.update(store.id, name="handbook")
+    assert (await _rule(client, store.id)) == "documents"
+    await client.vector_stores.update(store.id, extra_body={"answers": "quote"})
+    assert (await _rule(client, store.id)) == "quote"
+    await client.vector_stores.update(store.id, extra_body={"answers": None})
+    assert (await _rule(client, store.id)) is None
+    with pytest.raises(BadRequestError, match="answers"):
+        await client.vector_stores.update(store.id, extra_body={"answers": "guesses"})
+
+
+async def _rule(client: AsyncOpenAI, store_id: str) -> object:
+    return ((await client.vector_stores.retrieve(store_id)).model_extra or {})["answers"]
+
+
 async def test_chunks_carry_places_headings_tokens_and_vectors(
     ingestion: Ingestion, client: AsyncOpenAI
 ) -> None:

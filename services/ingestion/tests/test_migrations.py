@@ -109,6 +109,7 @@ ROWS: dict[str, Rows] = {
             }
         ],
     },
+    "0004": {"stores": [STORE_ROW | {"id": "vs_2", "answers": "documents"}]},
 }
 REWRITTEN = {"documents": ("state", "attempt"), "jobs": ("parts", "not_before")}
 """By 0002, which has every document published once more."""

@@ -116,6 +116,8 @@ def demo(
     from penstock.devstack.run import Running, run_stack
     from penstock.devstack.screen import StackScreen
 
+    # The model that comes with it invents what it does not find; a rule of the user's own comes first.
+    os.environ.setdefault("PENSTOCK_ANSWERS", "documents")
     settings, state = here()
     console = make_console()
     answered = False
@@ -194,7 +196,8 @@ def ask(
     model: Annotated[str | None, typer.Option(help="Default: the first one that the gateway offers.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Longest answer in tokens.")] = None,
     answers: Annotated[
-        AnswersFrom | None, typer.Option(help="What the answer may rest on; default: PENSTOCK_ANSWERS.")
+        AnswersFrom | None,
+        typer.Option(help="What the answer may rest on; default: `penstock documents policy`."),
     ] = None,
     fallback: Annotated[
         Literal["quote"] | None, typer.Option(help="What to do while no model server is available.")

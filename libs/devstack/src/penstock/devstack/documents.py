@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -17,6 +17,7 @@ from penstock.devstack.errors import DevstackError
 from penstock.devstack.plain import plain
 from penstock.devstack.screen import make_console
 from penstock.devstack.where import gateway_here
+from penstock.messages.chat import AnswersFrom
 from penstock.messages.search import DEFAULT_STORE
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print it for programs.
 StoreOption = Annotated[str, typer.Option("--store", help="Another vector store.")]
 UrlOption = Annotated[str | None, typer.Option(help="The gateway; default: the stack that runs here.")]
 KeyOption = Annotated[str | None, typer.Option(envvar="PENSTOCK_API_KEY", help="Default: .penstock/api-key.")]
+Rule = Literal[AnswersFrom, "none"]
 _TEXT_CHARACTERS = 300
 _STYLES = {"completed": "green", "failed": "red", "cancelled": "dim"}
 
@@ -93,6 +95,33 @@ def delete(
             _print_json([file.id for file in files])
         else:
             console.print("1 document deleted" if len(files) == 1 else f"{len(files)} documents deleted")
+
+    run(work, store, url, key)
+
+
+@commands.command()
+def policy(
+    answers: Annotated[
+        Rule | None, typer.Argument(metavar="documents|model|quote|none", help="none: no rule of its own.")
+    ] = None,
+    as_json: JsonOption = False,
+    store: StoreOption = DEFAULT_STORE,
+    url: UrlOption = None,
+    key: KeyOption = None,
+) -> None:
+    """Show or set what answers from a store rest on, where a question does not say.
+
+    The rule of the store that everyone has counts for all questions of yours.
+    """
+
+    async def work(stores: Stores, console: Console) -> None:
+        if answers is not None:
+            await stores.set_policy(None if answers == "none" else answers)
+        rule = await stores.policy()
+        if as_json:
+            _print_json({"answers": rule})
+        else:
+            console.print(rule or "none", markup=False)
 
     run(work, store, url, key)
 

@@ -10,6 +10,7 @@ import httpx2
 import msgspec
 
 from penstock.devstack.gateway import raise_for_error
+from penstock.messages.chat import AnswersFrom
 
 PAGE = 100
 T = TypeVar("T", bound=msgspec.Struct)
@@ -77,6 +78,10 @@ class _Files(msgspec.Struct):
     last_id: str | None = None
 
 
+class _Store(msgspec.Struct):
+    answers: AnswersFrom | None = None
+
+
 class _Results(msgspec.Struct):
     data: list[Result]
 
@@ -120,6 +125,14 @@ class Stores:
         """Deletes a file, from all stores."""
         response = await self._client.delete(f"/v1/files/{file_id}")
         raise_for_error(response, response.content)
+
+    async def policy(self) -> AnswersFrom | None:
+        """What answers from the store rest on where a question does not say; None: it has no rule."""
+        return (await self._get(self._url, _Store)).answers
+
+    async def set_policy(self, answers: AnswersFrom | None) -> None:
+        """Gives the store a rule, or none."""
+        await self._post(self._url, _Store, {"answers": answers})
 
     async def search(self, query: str, limit: int) -> list[Result]:
         """The best passages."""

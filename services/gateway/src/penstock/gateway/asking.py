@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 import structlog
+from msgspec.structs import replace
 from opentelemetry.trace import Span
 
 from penstock.gateway.domain import errors
@@ -15,13 +16,17 @@ from penstock.gateway.handler import Exchange
 from penstock.gateway.ports import AccountsAway, Claim, IdempotencyKeys
 from penstock.gateway.presence import FIRST, Connection, Presence
 from penstock.gateway.recall import SLACK_MS, Recalls
-from penstock.messages.chat import ChatRequested
+from penstock.messages.chat import AnswersFrom, ChatRequested
 
 log = structlog.get_logger(__name__)
 
 
 class Question(NamedTuple):
-    """What a client sends: `request_id` is new, `key` for idempotency; `resumes`: it had events before."""
+    """What a client sends: `request_id` is new, `key` for idempotency; `resumes`: it had events before.
+
+    `answers` is what its answer rests on if it does not say itself. A rule may change, and a question that is
+    sent once more is still the same: the rule is no part of its claim.
+    """
 
     request_id: str
     tenant: str
@@ -29,6 +34,12 @@ class Question(NamedTuple):
     key: str | None = None
     grace_ms: int = 10_000
     resumes: bool = False
+    answers: AnswersFrom | None = None
+
+    @property
+    def sent(self) -> ChatRequested:
+        """What goes into the log."""
+        return self.content if self.answers is None else replace(self.content, answers=self.answers)
 
     @property
     def asked(self) -> Asked:
@@ -141,7 +152,7 @@ class Asking:
 
     async def _accept(self, question: Question, span: Span) -> None:
         try:
-            await self._exchange.send(question.request_id, question.tenant, question.content, span)
+            await self._exchange.send(question.request_id, question.tenant, question.sent, span)
         except ApiError as error:
             self._exchange.withdraw(question.request_id, error)
             # What was not confirmed may still arrive: the key then goes on standing for this request, and a
@@ -154,7 +165,7 @@ class Asking:
         """Write the question if the gateway that claimed the key did not live to do so."""
         if await self._recalls.asked(request_id) is None:
             log.info("question_written_for_another_gateway", request_id=request_id)
-            await self._exchange.send(request_id, question.tenant, question.content, span)
+            await self._exchange.send(request_id, question.tenant, question.sent, span)
 
     async def _release(self, question: Question) -> None:
         if question.key is None:

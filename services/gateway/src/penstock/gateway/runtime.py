@@ -25,6 +25,7 @@ from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.adapters.keyfile import GivenKey, KeyFile
 from penstock.gateway.adapters.log import KafkaLog
 from penstock.gateway.adapters.sessions import SqlSessions
+from penstock.gateway.adapters.store_rules import StoreRules
 from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.adapters.tgi import TgiBackend
 from penstock.gateway.adapters.upstream import Upstream
@@ -36,6 +37,7 @@ from penstock.gateway.handler import Exchange, Limits
 from penstock.gateway.history import History
 from penstock.gateway.home import Home, home_partition
 from penstock.gateway.models import Models
+from penstock.gateway.policies import Policies
 from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log, SessionStore
 from penstock.gateway.presence import Presence
 from penstock.gateway.recall import RecallLimits, Recalls
@@ -101,6 +103,7 @@ class Gateway:
             Budget(settings.max_recalls, "Too many earlier requests are being read. Try again in a moment."),
         )
         presence = Presence(lambda: self.exchange.producer, now_ms, settings.ack_timeout_s)
+        ingestion = Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client)
         self.service = Service(
             self.exchange,
             Asking(self.exchange, self.recalls, presence, self.keys),
@@ -121,9 +124,9 @@ class Gateway:
                 settings.max_console_requests,
                 settings.console_session_s,
             ),
-            Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client),
+            ingestion,
             Upstream("observer", "PENSTOCK_OBSERVER", settings.observer, client),
-            settings.answers,
+            Policies(StoreRules(ingestion).of, settings.answers, time.monotonic),
         )
 
     def app(self) -> ASGIApp:

@@ -67,7 +67,7 @@ class Settings(DatabaseSettings, KafkaSettings, BackendKey):
     """Names of the models on offer; unset: the backends are asked."""
     backends: Backends = parse_backends(LOCAL)
     answers: AnswersFrom = "model"
-    """What answers rest on where a request does not say: documents, model or quote."""
+    """What answers rest on where no request, store or tenant says so: documents, model or quote."""
     ingestion: BaseUrl = ""
     """Where the ingestion service answers for `/v1/files` and `/v1/vector_stores`; unset: they answer 503."""
     observer: BaseUrl = ""

@@ -78,7 +78,7 @@ class Stores(Protocol):
     async def page(self, tenant: str, page: Page) -> list[Store]: ...
 
     async def change(self, tenant: str, store_id: str, changes: Mapping[str, object]) -> Store:
-        """Set `name`, `expires_after_days` or `metadata`."""
+        """Set `name`, `expires_after_days`, `metadata` or `answers`."""
 
     async def touch(self, tenant: str, store_id: str) -> None:
         """It is being used now."""

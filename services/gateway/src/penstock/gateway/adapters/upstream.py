@@ -40,9 +40,14 @@ class Upstream:
         self._client = client
         self._timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, pool=None).as_dict()
 
+    @property
+    def is_set_up(self) -> bool:
+        """Whether there is such a server."""
+        return bool(self._url.host)
+
     def require(self) -> None:
         """Raise ApiError 503 if there is no such server."""
-        if not self._url.host:
+        if not self.is_set_up:
             raise errors.not_configured(self._setting)
 
     @asynccontextmanager

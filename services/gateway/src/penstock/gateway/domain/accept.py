@@ -8,7 +8,7 @@ from penstock.gateway.domain.errors import invalid, unsupported
 from penstock.gateway.domain.fields import decoded
 from penstock.gateway.domain.file_search import search_of
 from penstock.gateway.domain.wire import INT64, ChatCompletionRequest, ContentPart, RequestMessage
-from penstock.messages.chat import AnswersFrom, ChatRequested, Message, Role, Sampling
+from penstock.messages.chat import ChatRequested, Message, Role, Sampling
 
 ROLES: Mapping[str, Role] = {
     "system": "system",
@@ -55,13 +55,8 @@ def parse(body: bytes) -> ChatCompletionRequest:
     return request
 
 
-def question_of(
-    request: ChatCompletionRequest, api_key: str = "", answers: AnswersFrom = "model"
-) -> ChatRequested:
-    """Return the event that asks the question. Raises ApiError 400.
-
-    `api_key` is the beginning of the key; `answers` counts where the request does not say.
-    """
+def question_of(request: ChatCompletionRequest, api_key: str = "") -> ChatRequested:
+    """Return the event that asks the question; `api_key` is the beginning of the key. Raises ApiError 400."""
     return ChatRequested(
         model=request.model,
         messages=tuple(_message(f"messages[{i}]", m) for i, m in enumerate(request.messages)),
@@ -76,7 +71,7 @@ def question_of(
         background=bool(request.background),
         search=search_of(request),
         api_key=api_key,
-        answers=request.answers or answers,
+        answers=request.answers or "model",
         may_quote=request.fallback == "quote",
     )
 

@@ -97,7 +97,8 @@ class ChatCompletionRequest(Struct, kw_only=True, forbid_unknown_fields=True):
             Meta(
                 description="Penstock's own. `documents`: where no passage helps, the answer says so and no"
                 " model is asked; `model`: the model answers in any case; `quote`: the passages' best"
-                " sentences are the answer, without a model. Default: PENSTOCK_ANSWERS."
+                " sentences are the answer, without a model. Default: what the stores say, else the tenant's"
+                " default store, else PENSTOCK_ANSWERS."
             ),
         ]
         | None

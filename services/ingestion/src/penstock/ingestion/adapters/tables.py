@@ -59,6 +59,7 @@ class StoreRow(Base):
     expires_after_days: Mapped[int | None] = mapped_column(Integer)
     details: Mapped[dict[str, Any]]
     """The user's metadata."""
+    answers: Mapped[str | None] = mapped_column(String(16))
 
 
 class DocumentRow(Base):

@@ -9,6 +9,7 @@ from hashlib import blake2b, sha256
 from typing import Literal
 
 from penstock.ingestion.domain.chunking import CHUNK_TOKENS, OVERLAP_TOKENS
+from penstock.messages.chat import AnswersFrom
 from penstock.messages.documents import DocumentState
 
 Scalar = str | int | float | bool
@@ -64,7 +65,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A vector store: what a question can be asked of. Its id is unique within its tenant."""
+    """A vector store: what a question can be asked of. Its id is unique within its tenant.
+
+    `answers` is what answers to its questions rest on where a request does not say; None: no rule of its own.
+    """
 
     tenant: str
     id: str
@@ -75,6 +79,7 @@ class Store:
     metadata: Mapping[str, str] = field(default_factory=dict)
     counts: Counts = Counts()
     usage_bytes: int = 0
+    answers: AnswersFrom | None = None
 
     @property
     def expires_at(self) -> int | None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from penstock.ingestion.domain.model import Batch, Store
 from penstock.ingestion.ports import Attachment, Bell, Documents, Stores
+from penstock.messages.chat import AnswersFrom
 
 
 class StoreKeeper:
@@ -30,10 +31,14 @@ class StoreKeeper:
         expires_after_days: int | None,
         metadata: Mapping[str, str],
         attachments: Sequence[Attachment],
+        *,
+        answers: AnswersFrom | None = None,
     ) -> Store:
         """Return a new store with these files in it. Raises NotFound for a file: then it stays empty."""
         now = self._now_s()
-        store = Store(tenant, f"vs_{self._new_id()}", name, now, now, expires_after_days, metadata)
+        store = Store(
+            tenant, f"vs_{self._new_id()}", name, now, now, expires_after_days, metadata, answers=answers
+        )
         await self._stores.create(store)
         if attachments:
             await self._documents.attach(tenant, store.id, attachments)

@@ -55,12 +55,15 @@ class Conversation(Response):
         self._service.models.find(request.model)
         options = request.stream_options
         caller: Caller = scope["state"]["caller"]
+        content = question_of(request, caller.api_key)
+        policies, stores = self._service.policies, content.search.stores
         question = Question(
             scope["state"]["request_id"],
             caller.tenant,
-            question_of(request, caller.api_key, self._service.answers),
+            content,
             key,
             grace,
             resumes=bool(request.stream) and after >= 0,
+            answers=None if request.answers else await policies.answers_for(caller.tenant, stores),
         )
         return question, Wish(bool(request.stream), bool(options and options.include_usage), after)

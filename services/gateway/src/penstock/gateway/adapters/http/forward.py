@@ -18,6 +18,7 @@ from penstock.gateway.adapters.http.service import Service
 from penstock.gateway.adapters.upstream import Headers, Outgoing, Upstream
 from penstock.gateway.budget import Budget
 from penstock.gateway.domain import errors
+from penstock.gateway.domain.caller import tenant_header
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.domain.target import target_of
 from penstock.streaming.server import first_done
@@ -152,10 +153,7 @@ def _passed_on(scope: Scope, has_body: bool) -> Headers:
 
 def _own(scope: Scope) -> Headers:
     state = scope["state"]
-    tenant: str = state["caller"].tenant
-    if not (tenant.isascii() and tenant.isprintable() and tenant == tenant.strip()):
-        raise errors.unusable_tenant()
-    return [(b"x-penstock-tenant", tenant.encode()), (b"x-request-id", state["request_id"].encode())]
+    return [tenant_header(state["caller"].tenant), (b"x-request-id", state["request_id"].encode())]
 
 
 def _given_back(headers: Headers) -> Headers:

@@ -12,9 +12,9 @@ from penstock.gateway.asking import Asking
 from penstock.gateway.budget import Budget
 from penstock.gateway.handler import Exchange
 from penstock.gateway.models import Models
+from penstock.gateway.policies import Policies
 from penstock.gateway.presence import Presence
 from penstock.gateway.sessions import Sessions
-from penstock.messages.chat import AnswersFrom
 from penstock.telemetry import metrics
 from penstock.telemetry.meters import Read
 from penstock.telemetry.metric import Metric
@@ -41,8 +41,7 @@ class HttpLimits:
 class Service:
     """The parts behind the routes.
 
-    `answers` is what answers rest on where a request does not say. `stopping` is set when the process is
-    about to end.
+    `stopping` is set when the process is about to end.
     """
 
     exchange: Exchange
@@ -55,7 +54,7 @@ class Service:
     limits: HttpLimits
     ingestion: Upstream
     observer: Upstream
-    answers: AnswersFrom = "model"
+    policies: Policies
     markdown: Markdown = field(default_factory=Markdown)
     measures: Measures = field(default_factory=Measures)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)

@@ -163,6 +163,7 @@ async def create_store(request: Request) -> Response:
         wish.expires_after.days if wish.expires_after else None,
         wish.metadata or {},
         [Attachment(file_id, {}, chunking) for file_id in wish.file_ids],
+        answers=wish.answers,
     )
     return reply(objects.store(store))
 
@@ -180,7 +181,7 @@ async def retrieve_store(request: Request) -> Response:
 
 
 async def change_store(request: Request) -> Response:
-    """Change a store's name, expiry or metadata."""
+    """Change a store's name, expiry, metadata, or what its answers rest on."""
     service, tenant = _at(request)
     wish = await read(request, ChangeStore)
     changed = await service.stores.change(tenant, _named(request, "store_id"), wish.changes())

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType
 from penstock.ingestion.adapters.http.errors import ApiError, invalid
 from penstock.ingestion.domain.model import Chunking
 from penstock.ingestion.ports import Attachment, Page
+from penstock.messages.chat import AnswersFrom
 from penstock.messages.search import Attributes, Filter, Search
 
 MAX_BODY = 1 << 20
@@ -61,6 +62,7 @@ class CreateStore(msgspec.Struct):
     expires_after: ExpiresAfter | None = None
     chunking_strategy: Strategy | None = None
     metadata: Metadata | None = None
+    answers: AnswersFrom | None = None
 
 
 class ChangeStore(msgspec.Struct):
@@ -69,6 +71,7 @@ class ChangeStore(msgspec.Struct):
     name: Name | UnsetType | None = UNSET
     expires_after: ExpiresAfter | UnsetType | None = UNSET
     metadata: Metadata | UnsetType | None = UNSET
+    answers: AnswersFrom | UnsetType | None = UNSET
 
     def changes(self) -> dict[str, object]:
         """Return what to change."""
@@ -79,6 +82,8 @@ class ChangeStore(msgspec.Struct):
             found["expires_after_days"] = self.expires_after.days if self.expires_after else None
         if self.metadata is not UNSET:
             found["metadata"] = self.metadata or {}
+        if self.answers is not UNSET:
+            found["answers"] = self.answers
         return found
 
 

@@ -37,7 +37,7 @@ def file(one: File) -> Json:
 
 
 def store(one: Store) -> Json:
-    """A vector store."""
+    """A vector store. Beyond OpenAI's fields: `answers`, what answers to its questions rest on."""
     days = one.expires_after_days
     return {
         "id": one.id,
@@ -51,6 +51,7 @@ def store(one: Store) -> Json:
         "expires_at": one.expires_at,
         "last_active_at": one.last_active_at,
         "metadata": one.metadata,
+        "answers": one.answers,
     }
 
 

@@ -28,4 +28,5 @@ def row_of(store: Store) -> dict[str, Any]:
         "last_active_at": store.last_active_at,
         "expires_after_days": store.expires_after_days,
         "details": dict(store.metadata),
+        "answers": store.answers,
     }

@@ -67,6 +67,7 @@ def store_of(row: Row[Any], counts: Counts, usage_bytes: int) -> Store:
         row.details,
         counts,
         usage_bytes,
+        row.answers,
     )
 
 

@@ -14,7 +14,12 @@ from penstock.ingestion.adapters.tables import BatchRow, DocumentRow, StoreRow
 from penstock.ingestion.domain.model import NotFound, Store
 from penstock.ingestion.ports import Page
 
-_NAMES = {"name": "name", "expires_after_days": "expires_after_days", "metadata": "details"}
+_NAMES = {
+    "name": "name",
+    "expires_after_days": "expires_after_days",
+    "metadata": "details",
+    "answers": "answers",
+}
 
 
 class SqlStores:
