@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from penstock.retrieval.domain.passages import Found, Vector, best_first
+from penstock.retrieval.domain.reduction import reduced
 from penstock.retrieval.domain.rerank import rerank
 from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.ports import SearchIndex
@@ -17,7 +18,7 @@ log = structlog.get_logger()
 
 
 class Searcher:
-    """Embeds queries, searches the index with them, and takes a second look at what was found.
+    """Embeds what queries look for, searches the index, and takes a second look at what was found.
 
     Stores that were not empty are taken to be so still, until nothing is found in them: then there is no
     need to ask before each search.
@@ -39,10 +40,11 @@ class Searcher:
         stores = scope.unfiltered
         if stores not in self._filled and await self._index.is_empty(stores):
             return []
-        vectors = await self._vectors_of(queries, words_suffice=words_suffice)
+        wanted = [reduced(query) for query in queries]
+        vectors = await self._vectors_of([one.core for one in wanted], words_suffice=words_suffice)
         found = [
-            rerank(query, await self._index.search(scope, query, vector, limit))
-            for query, vector in zip(queries, vectors, strict=True)
+            rerank(one.words, await self._index.search(scope, one.words, vector, limit))
+            for one, vector in zip(wanted, vectors, strict=True)
         ]
         self._note(stores, filled=any(found))
         return _together(found)[:limit]
@@ -59,7 +61,7 @@ class Searcher:
     def expect(self, scope: Scope, query: str) -> None:
         """Have a query embedded that will be searched for soon, where something may be found."""
         if scope.unfiltered in self._filled:
-            self._vectors.expect(query)
+            self._vectors.expect(reduced(query).core)
 
     def _note(self, stores: Scope, *, filled: bool) -> None:
         self._filled.pop(stores, None)
