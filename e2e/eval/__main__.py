@@ -1,10 +1,17 @@
 """``python -m e2e.eval [--pages N] [--questions N] [--part P]``: what is found, and how good answers are.
 
 `make eval` runs it, and writes docs/retrieval.md and docs/answers.md. It starts the inference service alone.
-Four parts: `quality` indexes the corpus for each size of chunk, asks questions whose page is known, and
-compares ways of searching; `speed` measures the indexing of a sample; `large` a store of 100,000 chunks;
-`answers` asks questions whose answer is known: of the model that `make run` starts, of none (quotes), and of
-`--backend`. Exit code 1 if hybrid search is worse than the better of its two parts at the default size.
+
+- `quality` indexes the corpus for each size of chunk, asks questions whose page is known, and compares ways
+  of searching;
+- `phrasings` asks the same of PostgreSQL's manual in other words;
+- `floor` shows which questions a floor of relevance refuses;
+- `speed` measures the indexing of a sample;
+- `large` measures a store of 100,000 chunks;
+- `answers` asks questions whose answer is known: of the model that `make run` starts, of none (quotes), and
+  of `--backend`.
+
+Exit code 1 if hybrid search is worse than the better of its two parts at the default size.
 """
 
 from __future__ import annotations
@@ -16,8 +23,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from statistics import median
@@ -27,11 +35,11 @@ from rich.console import Console
 
 from e2e.bench.machine import describe
 from e2e.bench.tables import Table, rewrite_between
-from e2e.eval import answers, facts, large, speed
+from e2e.eval import answers, facts, floor, large, phrasings, speed
 from e2e.eval.answers import Answered, Arm
-from e2e.eval.corpus import CorpusMissing, Page, fetch, pages
+from e2e.eval.corpus import POSTGRESQL, PYTHON, CorpusMissing, Manual, Page, fetch, pages
 from e2e.eval.facts import Asked
-from e2e.eval.indexing import VECTOR_SIZE, Indexing
+from e2e.eval.indexing import TENANT, VECTOR_SIZE, Indexing
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
@@ -43,9 +51,13 @@ from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
 from penstock.ingestion.domain.model import AUTO, Chunking
 from penstock.messages.backends import parse_backends
+from penstock.retrieval.domain.reduction import reduced
+from penstock.retrieval.domain.scope import Scope
+from penstock.retrieval.query_vectors import QueryVectors
+from penstock.retrieval.searching import Searcher
 
 SIZES = (Chunking(100, 20), AUTO, Chunking(350, 60))
-PARTS = ("quality", "speed", "large", "answers")
+PARTS = ("quality", "phrasings", "floor", "speed", "large", "answers")
 SPEED_PAGES = 60
 _ASKED = 40
 SEED = 20261124
@@ -63,14 +75,10 @@ def main() -> None:
     parser.add_argument("--transcript", type=Path, help="answers: write all questions and answers here")
     given = parser.parse_args()
     console = make_console()
-    try:
-        root = fetch(find_root() / ".cache" / "eval")
-    except CorpusMissing as error:
-        console.print(f"eval: {error}", markup=False)
-        sys.exit(1)
+    root = _fetched(PYTHON)
     wanted = given.part or PARTS
     command = "make eval" + (f" PAGES={given.pages}" if given.pages else "")
-    corpus = _sample(pages(root), given.pages or 0)
+    corpus = _sample(pages(PYTHON, root), given.pages or 0)
     with running_inference() as url, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         good = True
@@ -81,6 +89,10 @@ def main() -> None:
             rows = asyncio.run(_quality(console, url, corpus, asked, folder))
             _tell(console, "quality", f"{command} PART=quality", f"{what}.", [_all(rows), _kinds(rows)])
             good = _hybrid_holds(rows)
+        if "phrasings" in wanted:
+            _measure_phrasings(console, given, url, folder)
+        if "floor" in wanted:
+            _measure_floor(console, given, url, corpus, folder)
         if "speed" in wanted:
             few = _sample(corpus, SPEED_PAGES)
             console.print(f"==> Indexing of {len(few)} pages")
@@ -94,6 +106,13 @@ def main() -> None:
             table = large.measure(Path(name) / "large")
         _tell(console, "large", "make eval PART=large", "", [table])
     sys.exit(0 if good else 1)
+
+
+def _fetched(manual: Manual) -> Path:
+    try:
+        return fetch(manual, find_root() / ".cache" / "eval")
+    except CorpusMissing as error:
+        sys.exit(f"eval: {error}")
 
 
 def _sample(corpus: list[Page], count: int) -> list[Page]:
@@ -189,11 +208,56 @@ async def _answers(
     return rows
 
 
+def _measure_phrasings(console: Console, given: argparse.Namespace, url: str, folder: Path) -> None:
+    manual = pages(POSTGRESQL, _fetched(POSTGRESQL))
+    asked = list(phrasings.known(manual))[: given.questions]
+    answering = {one.page for one in asked}
+    rest = [page for page in manual if page.name not in answering]
+    others = _sample(rest, max(1, given.pages - len(asked))) if given.pages else rest
+    corpus = [page for page in manual if page.name in answering or page in others]
+    what = f"{len(corpus)} pages of PostgreSQL's manual, {len(asked)} questions."
+    console.print(f"==> Phrasings: {what}")
+    table = asyncio.run(
+        _searched(url, corpus, folder / "phrasings", lambda s: phrasings.measure(s, Scope(TENANT), asked))
+    )
+    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=phrasings"
+    _tell(console, "phrasings", command, what, [table])
+
+
+def _measure_floor(
+    console: Console, given: argparse.Namespace, url: str, corpus: Sequence[Page], folder: Path
+) -> None:
+    asked = facts.asked(corpus, given.questions, Random(SEED))  # noqa: S311  # drawn again
+    what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
+    console.print(f"==> Floor: {what}")
+    table = asyncio.run(
+        _searched(url, corpus, folder / "floor", lambda s: floor.measure(s, Scope(TENANT), asked))
+    )
+    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=floor"
+    _tell(console, "floor", command, what, [table])
+
+
+async def _searched(
+    url: str, corpus: Sequence[Page], folder: Path, measure: Callable[[Searcher], Awaitable[Table]]
+) -> Table:
+    """Return what was measured with a searcher over an index of these pages."""
+    indexing = Indexing(url, AUTO, folder)
+    await indexing.add(corpus)
+    embedder = TeiEmbedder(f"{url}/tei", VECTOR_SIZE)
+    table = await measure(Searcher(QueryVectors(embedder), indexing.made.index))
+    await embedder.close()
+    await indexing.close()
+    await indexing.made.points.close()
+    return table
+
+
 async def _quality(
     console: Console, url: str, corpus: Sequence[Page], asked: Sequence[Question], folder: Path
 ) -> list[Row]:
     embedder = TeiEmbedder(f"{url}/tei", VECTOR_SIZE)
-    vectors = await embedder.embed([question.text for question in asked])
+    wanted = [reduced(question.text) for question in asked]
+    vectors = await embedder.embed([one.core for one in wanted])
+    searched = [replace(question, text=one.words) for question, one in zip(asked, wanted, strict=True)]
     await embedder.close()
     rows: list[Row] = []
     for chunking in SIZES:
@@ -201,7 +265,7 @@ async def _quality(
         indexing = Indexing(url, chunking, folder / str(chunking.size))
         await indexing.add(corpus)
         for way, search in ways(indexing.made).items():
-            places, seconds = await ranks(search, asked, vectors)
+            places, seconds = await ranks(search, searched, vectors)
             for kind in (*KINDS, "all"):
                 chosen = [p for p, q in zip(places, asked, strict=True) if kind in (q.kind, "all")]
                 rows.append((chunking, way, kind, scores(chosen), median(seconds)))

@@ -46,6 +46,7 @@ from penstock.postprocessing.domain.text import content_words
 from penstock.postprocessing.handler import Answer, Postprocessing
 from penstock.retrieval.handler import Retriever
 from penstock.retrieval.query_vectors import QueryVectors
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.errors import TransientError
@@ -126,7 +127,10 @@ class Line:
         self._backend = TgiBackend(arm.url, models, arm.key)
         self._embedder = TeiEmbedder(embeddings, VECTOR_SIZE)
         self._tokenization = Tokenization(TgiModel([self._server]), Policy(None, None, models))
-        self._retriever = Retriever(Searcher(QueryVectors(self._embedder), made.index))
+        self._retriever = Retriever(
+            Searcher(QueryVectors(self._embedder), made.index),
+            RelevanceFloor(self._embedder.model_id, models),
+        )
         cancellations = CancellationLog(_no_log, lambda: 0)
         self._generation = Generation(Pool([self._backend]), cancellations, Patience())
         self._postprocess = Postprocessing(LanguageIdentifier().language_of).handle

@@ -1,6 +1,6 @@
-"""The corpus: the HTML of Python's documentation, as Debian's package python3.11-doc carries it.
+"""The corpora: manuals in HTML, as Debian's packages carry them.
 
-Fetched by apt, unpacked without installing it, and kept in .cache/eval.
+Fetched by apt, unpacked without installing them, and kept in .cache/eval.
 """
 
 from __future__ import annotations
@@ -13,11 +13,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-PACKAGE = "python3.11-doc"
-FOLDERS = ("library", "tutorial", "howto", "reference", "using", "faq", "extending", "c-api")
-_TITLE = re.compile(r"<title>(.*?)(?:&#8212;|—) Python [\d.]+ documentation</title>", re.DOTALL)
 _ENTRY = re.compile(
     r'<a href="((?:library|tutorial|howto|reference|using|faq|extending|c-api)/[^"#]+)#[^"]*">([^<]+)</a>'
+)
+
+
+@dataclass(frozen=True)
+class Manual:
+    """A package of Debian's, the folder of its HTML below `/usr/share/doc`, and its folders with pages."""
+
+    package: str
+    folder: str
+    folders: tuple[str, ...]
+    title: re.Pattern[str]
+
+
+PYTHON = Manual(
+    "python3.11-doc",
+    "python3.11/html",
+    ("library", "tutorial", "howto", "reference", "using", "faq", "extending", "c-api"),
+    re.compile(r"<title>(.*?)(?:&#8212;|—) Python [\d.]+ documentation</title>", re.DOTALL),
+)
+POSTGRESQL = Manual(
+    "postgresql-doc-15", "postgresql-doc-15/html", (".",), re.compile(r"<title>(.*?)</title>", re.DOTALL)
 )
 
 
@@ -34,36 +52,36 @@ class Page:
     path: Path
 
 
-def fetch(cache: Path) -> Path:
-    """Return the folder of the HTML, fetching it the first time. Raises CorpusMissing."""
-    root = cache / "usr" / "share" / "doc" / "python3.11" / "html"
+def fetch(manual: Manual, cache: Path) -> Path:
+    """Return the folder of a manual's HTML, fetching it the first time. Raises CorpusMissing."""
+    root = cache / "usr" / "share" / "doc" / manual.folder
     if root.is_dir():
         return root
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise CorpusMissing(f"{tool} is missing: the corpus is Debian's package {PACKAGE}")
+            raise CorpusMissing(f"{tool} is missing: the corpus is Debian's package {manual.package}")
     cache.mkdir(parents=True, exist_ok=True)
     fetched = subprocess.run(  # noqa: S603  # fixed words
-        ["apt-get", "download", PACKAGE],  # noqa: S607  # wherever it is
+        ["apt-get", "download", manual.package],  # noqa: S607  # wherever it is
         cwd=cache,
         capture_output=True,
         text=True,
         check=False,
     )
-    packages = sorted(cache.glob(f"{PACKAGE}_*.deb"))
+    packages = sorted(cache.glob(f"{manual.package}_*.deb"))
     if not packages:
         said = fetched.stderr.strip().splitlines() or ["it said nothing"]
-        raise CorpusMissing(f"apt-get download {PACKAGE}: {said[-1]} (perhaps `apt-get update` first)")
+        raise CorpusMissing(f"apt-get download {manual.package}: {said[-1]} (perhaps `apt-get update` first)")
     subprocess.run(["dpkg-deb", "-x", str(packages[-1]), str(cache)], check=True)  # noqa: S603, S607  # as above
     return root
 
 
-def pages(root: Path) -> list[Page]:
-    """Return the pages, in the order of their names."""
+def pages(manual: Manual, root: Path) -> list[Page]:
+    """Return the pages, folder by folder in the order of their names."""
     found = []
-    for folder in FOLDERS:
+    for folder in manual.folders:
         for path in sorted((root / folder).glob("*.html")):
-            title = _TITLE.search(path.read_text(encoding="utf-8"))
+            title = manual.title.search(path.read_text(encoding="utf-8"))
             if title is not None:
                 name = path.relative_to(root).as_posix()
                 found.append(Page(name, html.unescape(title.group(1)).strip(), path))
@@ -71,7 +89,7 @@ def pages(root: Path) -> list[Page]:
 
 
 def entries(root: Path) -> Iterator[tuple[str, str]]:
-    """Yield (entry, page) of the index; those that only make sense below another one are left out."""
+    """Yield (entry, page) of Python's index; those that only make sense below another one are left out."""
     text = (root / "genindex-all.html").read_text(encoding="utf-8")
     for page, entry in _ENTRY.findall(text):
         words = html.unescape(entry).strip()

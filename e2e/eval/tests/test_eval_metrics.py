@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from e2e.eval.corpus import entries, pages
+from e2e.eval.corpus import PYTHON, entries, pages
 from e2e.eval.metrics import rank_of, scores
 from e2e.eval.questions import questions
 
@@ -40,7 +40,7 @@ def test_questions_name_pages_of_the_corpus(tmp_path: Path) -> None:
         '<a href="library/json.html#x">(in module json)</a>'
         '<a href="library/gone.html#x">gone()</a>'
     )
-    found = pages(tmp_path)
+    found = pages(PYTHON, tmp_path)
     assert [(p.name, p.title) for p in found] == [("library/json.html", "json — JSON encoder")]
     assert ("dump() (in module json)", "library/json.html") in list(entries(tmp_path))
     asked = questions(tmp_path, found, 10, Random(1))  # noqa: S311  # drawn again

@@ -164,15 +164,15 @@ def test_a_passage_is_relevant_by_meaning_or_by_most_of_the_words() -> None:
         passage = Passage(document_id="d", title="Errors", start=0, end=9, text="E1234 disk full", tokens=4)
         return Found(passage, 0.03, similarity, by_words)
 
-    assert is_relevant("anything", alike(0.4))
-    assert not is_relevant("anything", alike(0.2))
-    assert is_relevant("what is E1234?", alike(0.1, by_words=True))
-    assert not is_relevant("what is full?", alike(0.1, by_words=True))
-    assert is_relevant("E1234", alike(0.1, by_words=True))
-    assert is_relevant("error E1234: disk", alike(0.1, by_words=True))
-    assert not is_relevant("E1234", alike(0.1))
-    assert is_relevant("anything", alike(0.1), min_score=0.02)
-    assert not is_relevant("E1234", alike(0.4, by_words=True), min_score=0.04)
+    assert is_relevant("anything", alike(0.4), 0.25)
+    assert not is_relevant("anything", alike(0.2), 0.25)
+    assert is_relevant("what is E1234?", alike(0.1, by_words=True), 0.25)
+    assert not is_relevant("what is full?", alike(0.1, by_words=True), 0.25)
+    assert is_relevant("E1234", alike(0.1, by_words=True), 0.25)
+    assert is_relevant("error E1234: disk", alike(0.1, by_words=True), 0.25)
+    assert not is_relevant("E1234", alike(0.1), 0.25)
+    assert is_relevant("anything", alike(0.1), 0.25, min_score=0.02)
+    assert not is_relevant("E1234", alike(0.4, by_words=True), 0.25, min_score=0.04)
     assert relevance(alike(-0.3)) == 0
     assert coverage("is it", alike(0.1)) == 0
 

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from penstock.clients.models import NO_MODELS, Models
 from penstock.messages.chat import ChatRetrieved, ChatTokenized, Sampling
 from penstock.messages.search import Filter, Search
 from penstock.messages.topics import CHAT_RETRIEVED
@@ -10,6 +11,7 @@ from penstock.retrieval.domain.packing import PASSAGE_OVERHEAD_TOKENS
 from penstock.retrieval.handler import Retriever
 from penstock.retrieval.ports import Index
 from penstock.retrieval.query_vectors import QueryVectors
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.streaming.errors import PermanentError, TransientError
 
@@ -33,13 +35,15 @@ def question(
     )
 
 
+def retriever(embedder, index: Index, models: Models = NO_MODELS) -> Retriever:
+    async def model_id() -> str:
+        return "embedder"
+
+    return Retriever(Searcher(QueryVectors(embedder), index), RelevanceFloor(model_id, models))
+
+
 async def ask(embedder, index: Index, make, asked: ChatTokenized, tenant: str = "acme") -> ChatRetrieved:
-    [outgoing] = [
-        o
-        async for o in Retriever(Searcher(QueryVectors(embedder), index)).retrieve(
-            make.received(asked, tenant)
-        )
-    ]
+    [outgoing] = [o async for o in retriever(embedder, index).retrieve(make.received(asked, tenant))]
     assert outgoing.topic is CHAT_RETRIEVED
     assert isinstance(outgoing.event, ChatRetrieved)
     return outgoing.event
@@ -107,9 +111,7 @@ async def test_an_embedder_that_fails_fails_the_question_in_its_own_way(
 
 async def test_an_event_of_another_kind_is_refused(embedder, index: Index, make) -> None:
     with pytest.raises(PermanentError, match="unexpected_event"):
-        await anext(
-            Retriever(Searcher(QueryVectors(embedder), index)).retrieve(make.received(make.deleted()))
-        )
+        await anext(retriever(embedder, index).retrieve(make.received(make.deleted())))
     with pytest.raises(PermanentError, match="unexpected_event"):
         await make.indexer(embedder, index).index([make.received(question())])
 

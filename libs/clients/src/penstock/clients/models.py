@@ -68,18 +68,37 @@ class ModelProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 UNKNOWN = ModelProfile()
 
 
+class EmbeddingProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is known of the models that embed and are called by one of `names`.
+
+    A passage whose cosine to a question is below `relevance_floor` is not about it; `make eval PART=floor`
+    measures where that is.
+    """
+
+    names: tuple[str, ...]
+    relevance_floor: Annotated[float, Meta(ge=0, le=1)]
+
+
 class Models:
     """Profiles by model; of two that fit, the first counts."""
 
-    def __init__(self, profiles: Sequence[ModelProfile] = ()) -> None:
+    def __init__(
+        self, profiles: Sequence[ModelProfile] = (), embeddings: Sequence[EmbeddingProfile] = ()
+    ) -> None:
         self._profiles = tuple(profiles)
+        self._embeddings = tuple(embeddings)
 
     def of(self, model: str) -> ModelProfile:
         """Return a model's profile: one without rules for a model that nothing is known of."""
-        for profile in self._profiles:
-            if any(fnmatchcase(model, name) for name in profile.names):
-                return profile
-        return UNKNOWN
+        return next((one for one in self._profiles if _is_named(one.names, model)), UNKNOWN)
+
+    def embedding(self, model: str) -> EmbeddingProfile | None:
+        """Return the profile of a model that embeds, None where nothing is known of it."""
+        return next((one for one in self._embeddings if _is_named(one.names, model)), None)
+
+
+def _is_named(names: Sequence[str], model: str) -> bool:
+    return any(fnmatchcase(model, name) for name in names)
 
 
 NO_MODELS = Models()
@@ -96,9 +115,9 @@ class ModelsFile(BaseSettings):
     @cached_property
     def models(self) -> Models:
         """Return all profiles; the files are read once."""
-        own = [] if self.models_file is None else _read(self.models_file)
-        packaged = resources.files("penstock.clients").joinpath("models.toml").read_bytes()
-        return Models([*own, *parse_models(packaged)])
+        own = ModelsToml() if self.models_file is None else _read(self.models_file)
+        ours = parse_models(resources.files("penstock.clients").joinpath("models.toml").read_bytes())
+        return Models([*own.models, *ours.models], [*own.embeddings, *ours.embeddings])
 
     @model_validator(mode="after")
     def _models_can_be_read(self) -> Self:
@@ -106,19 +125,22 @@ class ModelsFile(BaseSettings):
         return self
 
 
-class _File(msgspec.Struct, forbid_unknown_fields=True):
+class ModelsToml(msgspec.Struct, forbid_unknown_fields=True):
+    """The profiles in a file."""
+
     models: list[ModelProfile] = []
+    embeddings: list[EmbeddingProfile] = []
 
 
-def parse_models(text: bytes) -> list[ModelProfile]:
-    """Return the profiles in a TOML file. Raises ValueError that says what is wrong."""
+def parse_models(text: bytes) -> ModelsToml:
+    """Return what a TOML file holds. Raises ValueError that says what is wrong."""
     try:
-        return msgspec.toml.decode(text, type=_File).models
+        return msgspec.toml.decode(text, type=ModelsToml)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(str(error)) from error
 
 
-def _read(file: Path) -> list[ModelProfile]:
+def _read(file: Path) -> ModelsToml:
     try:
         with file.open("rb") as opened:
             return parse_models(opened.read(_LARGEST))

@@ -19,6 +19,7 @@ from penstock.retrieval.domain.relevance import is_relevant
 from penstock.retrieval.domain.scope import scope_of
 from penstock.retrieval.domain.vectors import UnusableVector, decode_vector
 from penstock.retrieval.ports import Embedder, Index
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import Searcher
 from penstock.streaming.errors import PermanentError
 from penstock.streaming.stage import Caused, Outgoing, Received
@@ -30,8 +31,9 @@ CANDIDATES = 20
 class Retriever:
     """Answers chat.tokenized: finds the passages that help with a question."""
 
-    def __init__(self, searcher: Searcher) -> None:
+    def __init__(self, searcher: Searcher, floor: RelevanceFloor) -> None:
         self._searcher = searcher
+        self._floor = floor
 
     async def retrieve(self, received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
         """Send the question on with the best passages that fit its token budget."""
@@ -64,7 +66,8 @@ class Retriever:
             max(CANDIDATES, 2 * most),
             words_suffice=asked.answers == "quote",
         )
-        relevant = [each for each in found if is_relevant(query, each, search.min_score)]
+        floor = await self._floor.get() if found else 0.0
+        relevant = [each for each in found if is_relevant(query, each, floor, search.min_score)]
         return pack(relevant, asked.passage_tokens, most)
 
 

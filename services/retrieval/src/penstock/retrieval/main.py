@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
 
 import structlog
 from qdrant_client import AsyncQdrantClient
@@ -14,11 +13,13 @@ from penstock.retrieval.adapters.server_home import ServerHome
 from penstock.retrieval.index_size import IndexSize
 from penstock.retrieval.ports import Home, IndexUnusable
 from penstock.retrieval.query_vectors import QueryVectors
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.replica import DOCUMENTS, INDEX, Replica
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import SERVICE
 from penstock.streaming import worker
+from penstock.streaming.errors import leaves
 from penstock.streaming.health import HealthServer
 from penstock.streaming.settings import read_settings
 from penstock.telemetry.meters import watch, watch_readiness
@@ -45,15 +46,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Yield the errors in a group, however deep they are."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
-
-
 async def _run(settings: Settings) -> None:
     stop = worker.stop_on_signals()
     readiness = Readiness(worker.KAFKA, INDEX, EMBEDDINGS)
@@ -62,7 +54,8 @@ async def _run(settings: Settings) -> None:
     embedder = TeiEmbedder(settings.embeddings, settings.embedding_size, settings.key_of_embeddings)
     current = CurrentIndex()
     searcher = Searcher(QueryVectors(embedder), current)
-    replica = Replica(settings, embedder, _home(settings), current, searcher, readiness, stop)
+    floor = RelevanceFloor(embedder.model_id, settings.models)
+    replica = Replica(settings, embedder, _home(settings), current, searcher, floor, readiness, stop)
     size = IndexSize(current)
     watch_readiness(readiness)
     watch(INDEX_CHUNKS, size.read)

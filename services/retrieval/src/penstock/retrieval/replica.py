@@ -10,6 +10,7 @@ from penstock.retrieval.adapters.http import Progress
 from penstock.retrieval.adapters.progress import CatchUp
 from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.ports import Embedder, Home, IndexUnusable, Opened
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import CurrentIndex, Searcher
 from penstock.retrieval.settings import FIRST, Settings
 from penstock.retrieval.stages import SERVICE, documents, questions
@@ -62,6 +63,7 @@ class Replica:
         home: Home,
         current: CurrentIndex,
         searcher: Searcher,
+        floor: RelevanceFloor,
         readiness: Readiness,
         stop: asyncio.Event,
     ) -> None:
@@ -71,6 +73,7 @@ class Replica:
         self._home = home
         self._current = current
         self._searcher = searcher
+        self._floor = floor
         self._readiness = readiness
         self._stop = stop
         self._tasks = asyncio.TaskGroup()
@@ -136,7 +139,7 @@ class Replica:
                 return
         self._current.become(opened.index)
         ahead = Ahead(self._searcher, lambda: open_reader(self._settings.cluster))
-        stage = questions(self._searcher, ahead, self._settings)
+        stage = questions(self._searcher, self._floor, ahead, self._settings)
         reading = self._tasks.create_task(ahead.run())
         await worker.serve((stage,), _FLOW, self._settings, self._readiness, self._stop)
         reading.cancel()

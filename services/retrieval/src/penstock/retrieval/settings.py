@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from penstock.clients.keys import EmbeddingsServer
+from penstock.clients.models import ModelsFile
 from penstock.streaming.worker import WorkerSettings
 
 FIRST = "retrieval"
@@ -18,7 +19,7 @@ def _qdrant_url(url: str) -> str:
     return plain
 
 
-class Settings(WorkerSettings, EmbeddingsServer):
+class Settings(WorkerSettings, EmbeddingsServer, ModelsFile):
     """Retrieval's own settings beside every worker's."""
 
     embedding_size: int = Field(default=384, ge=1)

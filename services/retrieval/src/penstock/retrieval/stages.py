@@ -5,6 +5,7 @@ from penstock.retrieval.adapters.patient import PatientEmbedder
 from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.handler import Indexer, Retriever
 from penstock.retrieval.ports import Embedder, Opened
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import Searcher
 from penstock.retrieval.settings import Settings
 from penstock.streaming.stage import Batch, Each, Stage
@@ -13,9 +14,9 @@ SERVICE = "retrieval"
 PARTS_AT_ONCE = 16
 
 
-def questions(searcher: Searcher, ahead: Ahead, settings: Settings) -> Stage:
+def questions(searcher: Searcher, floor: RelevanceFloor, ahead: Ahead, settings: Settings) -> Stage:
     """Return the stage that answers questions, which are shared out among the replicas."""
-    each = Each(ahead.noting(Retriever(searcher).retrieve), lambda: settings.retrieval_concurrency)
+    each = Each(ahead.noting(Retriever(searcher, floor).retrieve), lambda: settings.retrieval_concurrency)
     return Stage(SERVICE, (CHAT_TOKENIZED,), each, failures=CHAT_RETRIEVED)
 
 

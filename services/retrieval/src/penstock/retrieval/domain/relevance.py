@@ -11,9 +11,6 @@ from functools import lru_cache
 
 from penstock.retrieval.domain.passages import Found
 
-RELEVANT_SIMILARITY = 0.25
-"""A cosine from which a passage is about what the query asks."""
-
 _MOST_WORDS = 0.5
 _SHORTEST_WORD = 3
 _WORD = re.compile(r"\w+")
@@ -24,16 +21,16 @@ def relevance(found: Found) -> float:
     return min(1.0, max(0.0, found.similarity))
 
 
-def is_relevant(query: str, found: Found, min_score: float | None = None) -> bool:
+def is_relevant(query: str, found: Found, floor: float, min_score: float | None = None) -> bool:
     """Return whether a passage is worth showing for `query`.
 
-    `min_score`, if the request sets it, is the least score. Otherwise a passage must be alike in
-    meaning, or hold a name of the query like E1234 or MAX_SIZE, which mean little to an embedding, or most
-    of its words.
+    From the cosine `floor` on a passage is about what the query asks; so is one that holds a name of the
+    query like E1234 or MAX_SIZE, which mean little to an embedding, or most of its words. `min_score`, if
+    the request sets it, is the least score instead.
     """
     if min_score is not None:
         return found.score >= min_score
-    if found.similarity >= RELEVANT_SIMILARITY:
+    if found.similarity >= floor:
         return True
     return found.by_words and (coverage(query, found) > _MOST_WORDS or _names(query) & _held(found) != set())
 
