@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 import httpx2
@@ -18,6 +18,8 @@ from penstock.telemetry.http import Transport
 _SILENCE_S = 20.0
 """A gateway that sends nothing for so long, not even a comment, is given up."""
 _SMALL_BUFFER = 4096
+_STREAMS_OF_A_POOL = 50
+"""The library looks at all connections of a pool for each request: with thousands it does nothing else."""
 
 
 @asynccontextmanager
@@ -26,8 +28,9 @@ async def http_clients() -> AsyncGenerator[tuple[httpx2.AsyncClient, httpx2.Asyn
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64, keepalive_expiry=30)
     timeout = httpx2.Timeout(_SILENCE_S, connect=5)
     small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_BUFFER)]
-    usual = Transport(limits=limits, trust_env=False)
-    slowed = Transport(limits=limits, trust_env=False, socket_options=small)
+    # Plain HTTP on this machine: certificates, which take a while to load, are for nothing.
+    usual = Transport(limits=limits, trust_env=False, verify=False)
+    slowed = Transport(limits=limits, trust_env=False, verify=False, socket_options=small)
     async with (
         httpx2.AsyncClient(transport=usual, timeout=timeout, trust_env=False) as quick,
         httpx2.AsyncClient(transport=slowed, timeout=timeout, trust_env=False) as slow,
@@ -48,8 +51,10 @@ class Clients:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask until `stop` is set; return when every answer has an end, at the latest at its deadline."""
-        async with http_clients() as (quick, slow), asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as pools, asyncio.TaskGroup() as tasks:
             for number in range(self._load.streams):
+                if number % _STREAMS_OF_A_POOL == 0:
+                    quick, slow = await pools.enter_async_context(http_clients())
                 tasks.create_task(self._one(number, quick, slow, stop))
 
     async def _one(
