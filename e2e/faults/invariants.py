@@ -92,7 +92,9 @@ def _ending(one: Seen, logged: LoggedAnswer | None, question: Entry | None) -> I
     if one.other_ids:
         yield Violation("I1", "doubled", key, f"its Idempotency-Key gave {1 + len(one.other_ids)} requests")
     if one.end is None or one.end.state in ("lost", "refused"):
-        yield Violation("I1", "lost", key, f"acknowledged as {one.request_id}, and no end came in time")
+        met = ", ".join(f"{count} {what}" for what, count in Counter(one.troubles).most_common(4))
+        found = f"acknowledged as {one.request_id}, and no end came in time; met: {met or 'nothing'}"
+        yield Violation("I1", "lost", key, found)
         return
     if question is None:
         yield Violation("I1", "lost", key, f"acknowledged as {one.request_id}, and not in the log")
