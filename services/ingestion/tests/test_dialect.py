@@ -74,8 +74,9 @@ async def test_a_store_keeps_what_its_answers_rest_on(client: AsyncOpenAI) -> No
     assert (await _rule(client, store.id)) == "quote"
     await client.vector_stores.update(store.id, extra_body={"answers": None})
     assert (await _rule(client, store.id)) is None
-    with pytest.raises(BadRequestError, match="answers"):
+    with pytest.raises(BadRequestError, match="guesses") as refused:
         await client.vector_stores.update(store.id, extra_body={"answers": "guesses"})
+    assert refused.value.param == "answers"
 
 
 async def _rule(client: AsyncOpenAI, store_id: str) -> object:

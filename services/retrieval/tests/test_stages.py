@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
+from penstock.clients.models import NO_MODELS
 from penstock.messages import codec
 from penstock.messages.chat import (
     ChatRequested,
@@ -32,6 +33,7 @@ from penstock.retrieval.adapters.memory import MemoryIndex
 from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.ports import Opened
 from penstock.retrieval.query_vectors import QueryVectors
+from penstock.retrieval.relevance_floor import RelevanceFloor
 from penstock.retrieval.searching import Searcher
 from penstock.retrieval.settings import Settings
 from penstock.retrieval.stages import documents, questions
@@ -53,6 +55,13 @@ QUESTION = ChatTokenized(
 )
 
 
+async def _model_id() -> str:
+    return "embedder"
+
+
+FLOOR = RelevanceFloor(_model_id, NO_MODELS)
+
+
 @asynccontextmanager
 async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
     stop = asyncio.Event()
@@ -66,7 +75,7 @@ async def running(broker: MemoryBroker, embedder) -> AsyncIterator[None]:
         ahead = Ahead(searcher, open_reader)
         reading = tasks.create_task(ahead.run())
         for stage in (
-            questions(searcher, ahead, Settings()),
+            questions(searcher, FLOOR, ahead, Settings()),
             documents(embedder, Opened("2-5f3a0c11", index), Settings()),
         ):
             offsets = Offsets()
@@ -178,7 +187,9 @@ def test_questions_are_shared_and_each_index_reads_all_documents(embedder) -> No
     second = Settings(instance="retrieval-2")
     searcher = Searcher(QueryVectors(embedder), MemoryIndex())
     ahead = Ahead(searcher, no_reader)
-    assert {questions(searcher, ahead, settings).name for settings in (Settings(), second)} == {"retrieval"}
+    assert {questions(searcher, FLOOR, ahead, settings).name for settings in (Settings(), second)} == {
+        "retrieval"
+    }
     opened = Opened("2-5f3a0c11", MemoryIndex())
     assert documents(embedder, opened, Settings()).name == "retrieval-indexer-2-5f3a0c11"
     assert documents(embedder, opened, second).name == "retrieval-2-indexer-2-5f3a0c11"
