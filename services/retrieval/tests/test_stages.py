@@ -147,11 +147,11 @@ async def test_a_query_is_embedded_while_its_question_is_tokenized(embedder, mak
         await put(broker, CHAT_TOKENIZED, QUESTION, "request")
         await first(broker, CHAT_RETRIEVED)
         assert embedder.calls[1:] == [["kafka log"]]
-        await put(broker, CHAT_REQUESTS, asked("a log of kafka"), "request")
+        await put(broker, CHAT_REQUESTS, asked("log of kafka"), "request")
         async with asyncio.timeout(10):
-            while embedder.calls[2:] != [["a log of kafka"]]:  # noqa: ASYNC110  # nobody tells
+            while embedder.calls[2:] != [["log of kafka"]]:  # noqa: ASYNC110  # nobody tells
                 await asyncio.sleep(0.005)
-        tokenized = msgspec.structs.replace(QUESTION, query="a log of kafka")
+        tokenized = msgspec.structs.replace(QUESTION, query="log of kafka")
         await put(broker, CHAT_TOKENIZED, tokenized, "request")
         async with asyncio.timeout(10):
             while len(broker.log(CHAT_RETRIEVED.name)) < 2:
