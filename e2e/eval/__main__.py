@@ -23,12 +23,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
+from typing import Any
 
 import httpx2
 from rich.console import Console
@@ -39,7 +41,7 @@ from e2e.eval import answers, facts, floor, large, phrasings, speed
 from e2e.eval.answers import Answered, Arm
 from e2e.eval.corpus import POSTGRESQL, PYTHON, CorpusMissing, Manual, Page, fetch, pages
 from e2e.eval.facts import Asked
-from e2e.eval.indexing import TENANT, VECTOR_SIZE, Indexing
+from e2e.eval.indexing import VECTOR_SIZE, Indexing
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
@@ -52,7 +54,6 @@ from penstock.devstack.screen import make_console
 from penstock.ingestion.domain.model import AUTO, Chunking
 from penstock.messages.backends import parse_backends
 from penstock.retrieval.domain.reduction import reduced
-from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.query_vectors import QueryVectors
 from penstock.retrieval.searching import Searcher
 
@@ -214,14 +215,11 @@ def _measure_phrasings(console: Console, given: argparse.Namespace, url: str, fo
     answering = {one.page for one in asked}
     rest = [page for page in manual if page.name not in answering]
     others = _sample(rest, max(1, given.pages - len(asked))) if given.pages else rest
-    corpus = [page for page in manual if page.name in answering or page in others]
+    corpus = [page for page in manual if page.name in answering] + others
     what = f"{len(corpus)} pages of PostgreSQL's manual, {len(asked)} questions."
-    console.print(f"==> Phrasings: {what}")
-    table = asyncio.run(
-        _searched(url, corpus, folder / "phrasings", lambda s: phrasings.measure(s, Scope(TENANT), asked))
+    _measure_searches(
+        console, given, "phrasings", what, _searched(url, corpus, folder, partial(phrasings.measure, asked))
     )
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=phrasings"
-    _tell(console, "phrasings", command, what, [table])
 
 
 def _measure_floor(
@@ -229,19 +227,24 @@ def _measure_floor(
 ) -> None:
     asked = facts.asked(corpus, given.questions, Random(SEED))  # noqa: S311  # drawn again
     what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
-    console.print(f"==> Floor: {what}")
-    table = asyncio.run(
-        _searched(url, corpus, folder / "floor", lambda s: floor.measure(s, Scope(TENANT), asked))
+    _measure_searches(
+        console, given, "floor", what, _searched(url, corpus, folder, partial(floor.measure, asked))
     )
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=floor"
-    _tell(console, "floor", command, what, [table])
+
+
+def _measure_searches(
+    console: Console, given: argparse.Namespace, part: str, what: str, work: Coroutine[Any, Any, Table]
+) -> None:
+    console.print(f"==> {part.capitalize()}: {what}")
+    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + f" PART={part}"
+    _tell(console, part, command, what, [asyncio.run(work)])
 
 
 async def _searched(
     url: str, corpus: Sequence[Page], folder: Path, measure: Callable[[Searcher], Awaitable[Table]]
 ) -> Table:
     """Return what was measured with a searcher over an index of these pages."""
-    indexing = Indexing(url, AUTO, folder)
+    indexing = Indexing(url, AUTO, Path(tempfile.mkdtemp(dir=folder)))
     await indexing.add(corpus)
     embedder = TeiEmbedder(f"{url}/tei", VECTOR_SIZE)
     table = await measure(Searcher(QueryVectors(embedder), indexing.made.index))

@@ -127,17 +127,16 @@ class Line:
         self._backend = TgiBackend(arm.url, models, arm.key)
         self._embedder = TeiEmbedder(embeddings, VECTOR_SIZE)
         self._tokenization = Tokenization(TgiModel([self._server]), Policy(None, None, models))
-        self._retriever = Retriever(
-            Searcher(QueryVectors(self._embedder), made.index),
-            RelevanceFloor(self._embedder.model_id, models),
-        )
+        self._floor = RelevanceFloor(self._embedder.model_id, models)
+        self._retriever = Retriever(Searcher(QueryVectors(self._embedder), made.index), self._floor)
         cancellations = CancellationLog(_no_log, lambda: 0)
         self._generation = Generation(Pool([self._backend]), cancellations, Patience())
         self._postprocess = Postprocessing(LanguageIdentifier().language_of).handle
 
     async def open(self) -> None:
-        """Ask the model server what it is."""
+        """Ask the model servers what they are."""
         await self._backend.check()
+        await self._floor.look_up()
 
     async def ask(self, asked: Asked) -> Answered:
         """Return the answer to a question, from an empty conversation and greedily."""

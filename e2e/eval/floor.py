@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from e2e.bench.tables import Table
 from e2e.eval.facts import KINDS, Asked
+from e2e.eval.indexing import TENANT
 from penstock.retrieval.domain.relevance import is_relevant
 from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.handler import CANDIDATES
@@ -14,9 +15,9 @@ from penstock.retrieval.searching import Searcher
 FLOORS = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 
 
-async def measure(searcher: Searcher, scope: Scope, asked: Sequence[Asked]) -> Table:
+async def measure(asked: Sequence[Asked], searcher: Searcher) -> Table:
     """Return the share of each kind of question for which no passage is left, by floor."""
-    found = [(one, await searcher.search(scope, [one.text], CANDIDATES)) for one in asked]
+    found = [(one, await searcher.search(Scope(TENANT), [one.text], CANDIDATES)) for one in asked]
     rows = []
     for floor in FLOORS:
         refused = [

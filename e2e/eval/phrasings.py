@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from e2e.bench.tables import Table
 from e2e.eval.corpus import Page
+from e2e.eval.indexing import TENANT
 from e2e.eval.metrics import rank_of
 from penstock.retrieval.domain.passages import Found
 from penstock.retrieval.domain.scope import Scope
@@ -56,12 +57,12 @@ def known(pages: Sequence[Page]) -> Iterator[Known]:
     yield from (Known(task, names[0]) for task, names in tasks.items() if len(names) == 1)
 
 
-async def measure(searcher: Searcher, scope: Scope, asked: Sequence[Known]) -> Table:
+async def measure(asked: Sequence[Known], searcher: Searcher) -> Table:
     """Return the share of first places, and of the first five, of each phrasing."""
     rows = []
     plain = 0.0
     for phrasing in (PLAIN, *PHRASINGS):
-        places = [await _place(searcher, scope, phrasing.format(x=one.task), one.page) for one in asked]
+        places = [await _place(searcher, phrasing.format(x=one.task), one.page) for one in asked]
         first = _share(places, 1)
         plain = first if phrasing == PLAIN else plain
         rows.append([phrasing, f"{first:.3f}", f"{first - plain:+.3f}", f"{_share(places, _FIRST_OF):.3f}"])
@@ -69,8 +70,8 @@ async def measure(searcher: Searcher, scope: Scope, asked: Sequence[Known]) -> T
     return Table("The same question in other words", headings, rows)
 
 
-async def _place(searcher: Searcher, scope: Scope, question: str, page: str) -> int | None:
-    found: Sequence[Found] = await searcher.search(scope, [question], _LIMIT)
+async def _place(searcher: Searcher, question: str, page: str) -> int | None:
+    found: Sequence[Found] = await searcher.search(Scope(TENANT), [question], _LIMIT)
     return rank_of(page, [each.passage.document_id for each in found])
 
 

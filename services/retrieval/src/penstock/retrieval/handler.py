@@ -66,7 +66,7 @@ class Retriever:
             max(CANDIDATES, 2 * most),
             words_suffice=asked.answers == "quote",
         )
-        floor = await self._floor.get() if found else 0.0
+        floor = self._floor.value
         relevant = [each for each in found if is_relevant(query, each, floor, search.min_score)]
         return pack(relevant, asked.passage_tokens, most)
 

@@ -69,6 +69,7 @@ async def _run(settings: Settings) -> None:
                 tasks.create_task(server.serve())
             tasks.create_task(worker.wait_for(EMBEDDINGS, embedder.health, readiness, stop))
             tasks.create_task(size.follow(stop))
+            tasks.create_task(floor.follow(stop))
             try:
                 await replica.run()
             finally:

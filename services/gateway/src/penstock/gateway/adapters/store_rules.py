@@ -5,9 +5,8 @@ from urllib.parse import quote
 import httpx2
 import msgspec
 
-from penstock.gateway.adapters.upstream import Outgoing, Upstream
+from penstock.gateway.adapters.upstream import Outgoing, Upstream, tenant_header
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.caller import tenant_header
 from penstock.messages.chat import AnswersFrom
 
 

@@ -77,3 +77,10 @@ class Upstream:
             yield response
         finally:
             await response.aclose()
+
+
+def tenant_header(tenant: str) -> tuple[bytes, bytes]:
+    """Return the header that tells another service whose request it is. Raises ApiError 500."""
+    if not (tenant.isascii() and tenant.isprintable() and tenant == tenant.strip()):
+        raise errors.unusable_tenant()
+    return b"x-penstock-tenant", tenant.encode()

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from penstock.gateway.domain import errors
-
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -12,10 +10,3 @@ class Caller:
     tenant: str
     operator: bool = False
     api_key: str = ""
-
-
-def tenant_header(tenant: str) -> tuple[bytes, bytes]:
-    """Return the header that tells another service whose request it is. Raises ApiError 500."""
-    if not (tenant.isascii() and tenant.isprintable() and tenant == tenant.strip()):
-        raise errors.unusable_tenant()
-    return b"x-penstock-tenant", tenant.encode()

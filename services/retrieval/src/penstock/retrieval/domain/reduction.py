@@ -57,17 +57,15 @@ class _Stretch(NamedTuple):
     asked: bool
 
 
-_NOTHING = _Stretch("", 0, asked=False)
-
-
-@lru_cache(maxsize=256)  # the same question is reduced for its embedding, its search, and its ranking
+@lru_cache(maxsize=256)  # a question is reduced ahead of its search, and for it
 def reduced(question: str) -> Query:
     """Return what a question looks for; where no word would be left, all of it."""
     if len(question) > MOST_CHARACTERS:
         return Query(question, question)
     found = list(_stretches(question))
-    words = " ".join(one.text for one in found)
-    return Query(_core(found) or words or question, words or question)
+    if not found:
+        return Query(question, question)
+    return Query(_core(found), " ".join(one.text for one in found))
 
 
 def _core(found: Sequence[_Stretch]) -> str:
@@ -76,7 +74,7 @@ def _core(found: Sequence[_Stretch]) -> str:
     What is asked for counts alone, if it is more than a word.
     """
     several = [one for one in found if one.asked and one.words > 1] or found
-    longest, *others = sorted(several, key=lambda one: -one.words) or [_NOTHING]
+    longest, *others = sorted(several, key=lambda one: -one.words)
     alone = not others or longest.words >= _FAR * others[0].words
     core = longest.text if alone else " ".join(one.text for one in several)
     without_place = _WHERE.sub("", core)

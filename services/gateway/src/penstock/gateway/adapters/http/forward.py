@@ -15,10 +15,9 @@ from penstock.gateway.adapters.http.body import ClientGone, refuse_encoding
 from penstock.gateway.adapters.http.edge import header_of, optional_header
 from penstock.gateway.adapters.http.incoming import Incoming
 from penstock.gateway.adapters.http.service import Service
-from penstock.gateway.adapters.upstream import Headers, Outgoing, Upstream
+from penstock.gateway.adapters.upstream import Headers, Outgoing, Upstream, tenant_header
 from penstock.gateway.budget import Budget
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.caller import tenant_header
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.domain.target import target_of
 from penstock.streaming.server import first_done

@@ -34,6 +34,11 @@ class SqlStores:
             await connection.execute(insert(StoreRow).values(row_of(store)))
 
     async def get(self, tenant: str, store_id: str) -> Store:
+        async with self._database.reading() as connection:
+            row = await _row(connection, tenant, store_id)
+            if row is not None:
+                [store] = await _with_counts(connection, tenant, [row])
+                return store
         async with self._database.writing() as connection:
             await provide_default(connection, tenant, store_id, self._now_s())
             row = await _find(connection, tenant, store_id)
@@ -86,8 +91,12 @@ def _one(tenant: str, store_id: str) -> tuple[Any, Any]:
     return StoreRow.tenant == tenant, StoreRow.id == store_id
 
 
+async def _row(connection: AsyncConnection, tenant: str, store_id: str) -> Any:
+    return (await connection.execute(select(StoreRow).where(*_one(tenant, store_id)))).first()
+
+
 async def _find(connection: AsyncConnection, tenant: str, store_id: str) -> Any:
-    row = (await connection.execute(select(StoreRow).where(*_one(tenant, store_id)))).first()
+    row = await _row(connection, tenant, store_id)
     if row is None:
         raise NotFound(STORE, store_id)
     return row
