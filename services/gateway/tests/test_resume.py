@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from penstock.gateway.domain.caller import Caller
+from penstock.gateway.domain.errors import not_accepted
+from penstock.gateway.recall import RecallLimits
 from penstock.messages import ids
 from penstock.messages.chat import (
     AnswerStarted,
@@ -73,7 +75,6 @@ async def test_the_stream_goes_on_at_another_gateway(pair: Any, kit: Any) -> Non
         assert json.loads(events[-2].data)["usage"]["total_tokens"] == 10
     events = kit.sse((await by_header).text)
     assert ("".join(event.text for event in events), events[-2:]) == ("two three", original[-2:])
-    assert len(second.gateway.following) == 0
 
 
 async def test_a_stream_from_its_beginning_equals_the_first(pair: Any, kit: Any) -> None:
@@ -220,14 +221,14 @@ async def test_many_that_resume_at_once_cost_few_passes(start_stand: Any, kit: A
         assert "".join(event.text for event in kit.sse(response.text)) == cause.subject[8:]
     assert second.gateway.history.passes < 9 * 30  # eight partitions of questions and one of answers a round
     await asyncio.gather(*asking)
-    assert second.gateway.recalls._waiting.used == 0
+    assert second.gateway.recalls._reading.used == 0
 
 
 async def test_more_recalls_than_allowed_are_refused(start_stand: Any, monkeypatch: Any) -> None:
     stand = await start_stand(max_recalls=1)
     monkeypatch.setattr(stand.gateway.history, "want", lambda _: None)  # it never ends
     waiting = asyncio.create_task(stand.get(ids.new_request_id(1, time.time_ns() // 1_000_000)))
-    await stand.until(lambda: stand.gateway.recalls._waiting.used == 1)
+    await stand.until(lambda: stand.gateway.recalls._reading.used == 1)
     response = await stand.get(ids.new_request_id(1, time.time_ns() // 1_000_000))
     assert code(response) == (429, "rate_limit_exceeded")
     waiting.cancel()
@@ -295,10 +296,69 @@ async def test_an_answer_that_was_lost_is_said_to_be(pair: Any) -> None:
 async def test_a_foreign_partition_is_read_only_while_needed(pair: Any, kit: Any, monkeypatch: Any) -> None:
     first, second = pair
     monkeypatch.setattr("penstock.gateway.home.LINGER_S", 0.0)
+    monkeypatch.setattr("penstock.gateway.kept_answers.KEPT_S", 0.0)
     cause = await asked(first, kit, *kit.events("x"))
     await first.asking
     home = second.gateway.home
     assert home._read == {home._partition}
     await second.get(cause.subject)
     await second.until(lambda: home._read == {home._partition})
+    assert len(second.gateway.following) == 0
     assert (await second.get(cause.subject)).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["question", "answer"])
+async def test_clients_that_lose_patience_do_not_make_reading_start_over(
+    pair: Any, kit: Any, monkeypatch: Any, what: str
+) -> None:
+    """The log is slow: who comes again finds under way, or ready, what was begun for who has left."""
+    first, second = pair
+    cause = await asked(first, kit, AnswerStarted(model=kit.model), AnswerText(start=0, text="one "))
+    readback, slow = second.gateway.recalls._readback, asyncio.Event()
+    begun = 0
+    read = getattr(readback, what)
+
+    async def slowly(*args: Any) -> Any:
+        nonlocal begun
+        begun += 1
+        await slow.wait()
+        return await read(*args)
+
+    monkeypatch.setattr(readback, what, slowly)
+    for _ in range(3):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await second.get(cause.subject, "/stream")
+    slow.set()
+    if what == "answer":
+        await second.until(lambda: cause.subject in second.gateway.following)
+    again = asyncio.create_task(second.get(cause.subject, "/stream"))
+    await first.say(cause, AnswerText(start=4, text="two"), kit.completed(7))
+    assert "".join(event.text for event in kit.sse((await again).text)) == "one two"
+    assert begun == 1
+    await first.asking
+
+
+async def test_reading_that_takes_too_long_is_given_up(pair: Any, kit: Any, monkeypatch: Any) -> None:
+    first, second = pair
+    cause = await asked(first, kit, *kit.events("x"))
+    await first.asking
+    recalls = second.gateway.recalls
+    monkeypatch.setattr(recalls, "_limits", RecallLimits(patience_s=0.1))
+    monkeypatch.setattr(second.gateway.history, "want", lambda _: None)  # it never ends
+    assert code(await second.get(cause.subject)) == (503, "not_ready")
+    await second.until(lambda: recalls._reading.used == 0)
+    monkeypatch.undo()
+    assert (await second.get(cause.subject)).status_code == 200
+
+
+async def test_an_end_that_only_this_gateway_made_is_not_shown_to_others(pair: Any, kit: Any) -> None:
+    """What was withdrawn or given up here may go on in the log: the next client gets what the log says."""
+    first, _ = pair
+    cause = await asked(first, kit, AnswerStarted(model=kit.model), AnswerText(start=0, text="half "))
+    first.gateway.following.fail(cause.subject, not_accepted())
+    assert "half " in (await first.asking).text
+    again = asyncio.create_task(first.get(cause.subject, "/stream"))
+    await first.until(lambda: first.gateway.following.usable(cause.subject))
+    await first.say(cause, AnswerText(start=5, text="done"), kit.completed(9))
+    assert "".join(event.text for event in kit.sse((await again).text)) == "half done"

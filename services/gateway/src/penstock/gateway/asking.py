@@ -15,7 +15,8 @@ from penstock.gateway.following import Follower
 from penstock.gateway.handler import Exchange
 from penstock.gateway.ports import AccountsAway, Claim, IdempotencyKeys
 from penstock.gateway.presence import FIRST, Connection, Presence
-from penstock.gateway.recall import SLACK_MS, Recalls
+from penstock.gateway.readback import SLACK_MS
+from penstock.gateway.recall import Recalls
 from penstock.messages.chat import AnswersFrom, ChatRequested
 
 log = structlog.get_logger(__name__)

@@ -1,19 +1,14 @@
 """Callers by what they show, looked up once and remembered for a short time."""
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextvars import Context
 from typing import NamedTuple
 
-import structlog
-
 from penstock.gateway.domain.caller import Caller
-from penstock.gateway.ports import AccountsAway
+from penstock.gateway.single_flight import SingleFlight
 
 LookUp = Callable[[str], Awaitable[Caller | None]]
 """Returns whose digest this is. May raise AccountsAway."""
-log = structlog.get_logger(__name__)
 
 
 class _Known(NamedTuple):
@@ -40,41 +35,27 @@ class Callers:
         self._size = size
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._nobody: OrderedDict[str, _Known] = OrderedDict()
-        self._looking: dict[str, asyncio.Task[Caller | None]] = {}
+        self._looking = SingleFlight[str, Caller | None]("caller")
 
     async def find(self, digest: str) -> Caller | None:
         """Return whose digest this is, None if nobody's. Raises AccountsAway."""
         now = self._now()
         known = self._known.get(digest) or self._nobody.get(digest)
         if known is None or known.until <= now:
-            return await asyncio.shield(self._shared(digest))
-        if known.renewed <= now and digest not in self._looking:
-            self._shared(digest)
+            return await self._looking.do(digest, lambda: self._find(digest, now))
+        if known.renewed <= now:
+            self._looking.start(digest, lambda: self._find(digest, now))
         return known.caller
 
     def forget(self, digest: str) -> None:
         """Drop what is cached, and the result of a look-up that runs now, which may be out of date."""
         self._known.pop(digest, None)
-        self._looking.pop(digest, None)
-
-    def _shared(self, digest: str) -> asyncio.Task[Caller | None]:
-        """Return the look-up of a digest, which belongs to nobody's request alone."""
-        task = self._looking.get(digest)
-        if task is None:
-            task = asyncio.create_task(self._find(digest, self._now()), context=Context())
-            task.add_done_callback(_told)  # perhaps nobody waits for it, or no more
-            self._looking[digest] = task
-        return task
+        self._looking.forget(digest)
 
     async def _find(self, digest: str, now: float) -> Caller | None:
-        mine = asyncio.current_task()
-        try:
-            caller = await self._look_up(digest)
-            if self._looking.get(digest) is mine:
-                self._remember(digest, _Known(caller, now + self._ttl_s, now + self._ttl_s / 2))
-        finally:
-            if self._looking.get(digest) is mine:
-                del self._looking[digest]
+        caller = await self._look_up(digest)
+        if self._looking.runs_now(digest):
+            self._remember(digest, _Known(caller, now + self._ttl_s, now + self._ttl_s / 2))
         return caller
 
     def _remember(self, digest: str, known: _Known) -> None:
@@ -86,9 +67,3 @@ class Callers:
         cache.move_to_end(digest)
         while len(cache) > self._size:
             cache.popitem(last=False)
-
-
-def _told(task: asyncio.Task[Caller | None]) -> None:
-    """Log why a refresh failed; the next request that needs the answer looks it up, and gets the error."""
-    if not task.cancelled() and isinstance(error := task.exception(), AccountsAway):
-        log.warning("caller_not_looked_up", reason=str(error))

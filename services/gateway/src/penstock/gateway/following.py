@@ -21,7 +21,7 @@ class Follower:
 
     @property
     def answer(self) -> Answer:
-        """The answer so far. Recalling replaces it; from then on it stays the same object."""
+        """The answer so far."""
         return self.subject.answer
 
     def wake(self) -> None:
@@ -49,22 +49,18 @@ class Follower:
 class Subject:
     """One request that somebody follows.
 
-    It is `live` once its answer holds all that the log said up to the place of the live reader, so that live
-    events go on from there. A new question's is so from the start; another's is when it has been recalled.
+    Its answer holds all that the log said up to the place of the live reader; live events go on from there.
     """
 
-    def __init__(self, asked: Asked, answer: Answer, live: bool) -> None:
+    def __init__(self, asked: Asked, answer: Answer) -> None:
         self.asked = asked
         self.answer = answer
-        self.live = live
         self.followers: set[Follower] = set()
-        self.recalling: asyncio.Task[None] | None = None
 
-    def adopt(self, answer: Answer) -> None:
-        """Go on live from an answer that was read from the log, all of it up to now."""
-        self.answer = answer
-        self.live = True
-        self.wake()
+    @property
+    def usable(self) -> bool:
+        """Whether another may join. An end that is not the log's is for those alone who were here."""
+        return self.answer.end is None or self.answer.final
 
     def wake(self) -> None:
         """Tell all followers that there are news."""
@@ -89,36 +85,34 @@ class Following:
         """Return an answer of which nothing is known."""
         return Answer(self._max_chars)
 
-    def asked(self, request_id: str) -> Asked | None:
-        """Return what was asked in a request that somebody follows, else None."""
+    def usable(self, request_id: str) -> Subject | None:
+        """Return a request that somebody follows and another may join, else None."""
         subject = self._subjects.get(request_id)
-        return subject.asked if subject else None
+        return subject if subject is not None and subject.usable else None
 
     @contextmanager
-    def follow(self, request_id: str, asked: Asked, live: bool = True) -> Iterator[Follower]:
+    def follow(self, request_id: str, asked: Asked, answer: Answer | None = None) -> Iterator[Follower]:
         """Take part in the answer to a request; its state goes when the last follower has left.
 
-        `live` says that nothing of it can be in the log yet; it has no effect if it is followed already.
+        Unless it is followed already, it begins with `answer`, all that the log says of it up to now; None
+        stands for a question that is not in the log yet.
         """
-        subject = self._subjects.get(request_id)
+        subject = self.usable(request_id)
         if subject is None:
-            subject = self._subjects[request_id] = Subject(asked, self.new_answer(), live)
+            subject = self._subjects[request_id] = Subject(asked, answer or self.new_answer())
         follower = Follower(subject)
         subject.followers.add(follower)
         try:
             yield follower
         finally:
             subject.followers.remove(follower)
-            if not subject.followers:
+            if not subject.followers and self._subjects.get(request_id) is subject:
                 del self._subjects[request_id]
-                if subject.recalling is not None:
-                    subject.recalling.cancel()
 
     def tell(self, request_id: str, event: Event) -> Told:
         """Pass on what the log says live about a request."""
         subject = self._subjects.get(request_id)
-        if subject is None or not subject.live:
-            # What comes live before the history was read is in the history, too.
+        if subject is None:
             return Told.NOTHING
         told = subject.answer.tell(event)
         if told is Told.NEWS:

@@ -5,8 +5,8 @@ Other partitions are read as well while somebody follows an answer there that an
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from zlib import crc32
 
 import structlog
@@ -60,17 +60,20 @@ class Home:
         self._closing: list[asyncio.Task[None]] = []
         self._missing: list[str] = []
 
-    @asynccontextmanager
-    async def reading(self, partition: int) -> AsyncIterator[None]:
-        """Have a partition of chat.responses read while the block runs; it begins when that is so."""
+    @contextmanager
+    def needed(self, partition: int) -> Iterator[None]:
+        """Have a partition of chat.responses read while the block runs; it may begin before that is so."""
         self._needed[partition] += 1
         try:
-            async with self._arrived:
-                await self._arrived.wait_for(lambda: partition in self._read)
             yield
         finally:
             self._needed[partition] -= 1
             self._left_at[partition] = asyncio.get_running_loop().time()
+
+    async def arrived(self, partition: int) -> None:
+        """Wait until a partition that is needed is read."""
+        async with self._arrived:
+            await self._arrived.wait_for(lambda: partition in self._read)
 
     def position(self, partition: Partition) -> int | None:
         """Return the offset up to which records were passed on; None: this partition is not read."""

@@ -3,12 +3,12 @@
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import Context
 from typing import NamedTuple
 
 import structlog
 
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.single_flight import SingleFlight
 from penstock.messages.chat import AnswersFrom
 from penstock.messages.search import DEFAULT_STORE
 
@@ -42,7 +42,7 @@ class Policies:
         self._ours = ours
         self._now = now
         self._known: OrderedDict[tuple[str, str], _Known] = OrderedDict()
-        self._looking: dict[tuple[str, str], asyncio.Task[AnswersFrom | None]] = {}
+        self._looking = SingleFlight[tuple[str, str], AnswersFrom | None]("policy")
 
     async def answers_for(self, tenant: str, stores: Sequence[str]) -> AnswersFrom:
         """Return what an answer from these stores rests on; of several rules the strictest."""
@@ -57,10 +57,7 @@ class Policies:
         known = self._known.get(one)
         if known is not None and self._now() < known.until:
             return known.rule
-        if one not in self._looking:
-            # Of no request: others may wait for it, too.
-            self._looking[one] = asyncio.create_task(self._renewed(one), context=Context())
-        return await asyncio.shield(self._looking[one])
+        return await self._looking.do(one, lambda: self._renewed(one))
 
     async def _renewed(self, one: tuple[str, str]) -> AnswersFrom | None:
         before = self._known.get(one)
@@ -70,8 +67,6 @@ class Policies:
         except (ApiError, TimeoutError) as error:
             log.warning("policy_not_looked_up", reason=str(error) or "no answer in time", store=one[1])
             rule = before.rule if before else None
-        finally:
-            del self._looking[one]
         self._known[one] = _Known(rule, self._now() + KEPT_S)
         self._known.move_to_end(one)
         if len(self._known) > MOST:

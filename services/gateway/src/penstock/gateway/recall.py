@@ -1,98 +1,90 @@
 """Finds a request by its id alone, whichever gateway took it: what was asked, and the answer so far.
 
-The id says where the answer is (its reply partition) and from when on. What was asked is in chat.requests.
+Reading back takes longest when all clients of a gateway that died come at once; some lose patience and come
+again. So what is read back belongs to none of them: it goes on without them, and waits for their return.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-import structlog
+from typing import Protocol
 
 from penstock.gateway.budget import Budget
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.answer import Told
+from penstock.gateway.domain.answer import Answer
 from penstock.gateway.domain.asked import Asked
-from penstock.gateway.following import Follower, Following, Subject
-from penstock.gateway.history import History, Wanted
+from penstock.gateway.following import Follower, Following
+from penstock.gateway.kept_answers import KeptAnswers
+from penstock.gateway.readback import SLACK_MS, Place, Readback, place_of
+from penstock.gateway.single_flight import SingleFlight
 from penstock.messages import ids
-from penstock.messages.chat import ChatRequested
-from penstock.messages.event import InvalidEvent
-from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
-from penstock.streaming import records
-from penstock.streaming.ports import Partition, Record
+from penstock.messages.topics import CHAT_RESPONSES
 
-SLACK_MS = 6 * 60_000
-"""So far may clocks be apart: of gateways, stages and the broker."""
-NEAR_MS = 5_000
-"""Clocks are seldom that far apart: a first look back needs no more, and costs little."""
-log = structlog.get_logger(__name__)
+MAX_QUESTIONS = 8192
+"""So many are remembered once they are found; each is a few hundred bytes, and never changes."""
 
 
 class Live(Protocol):
     """The live reader, which reads a partition of chat.responses while somebody needs it."""
 
-    def reading(self, partition: int) -> AbstractAsyncContextManager[None]:
-        """Have a partition read while the block runs; it begins when that is so."""
+    def needed(self, partition: int) -> AbstractContextManager[None]:
+        """Have a partition read while the block runs; it may begin before that is so."""
+
+    async def arrived(self, partition: int) -> None:
+        """Wait until a partition that is needed is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecallLimits:
-    """`answer_ms`: so long after a request was made its answer may end, by the clock that made it.
+    """`retention_ms`: older requests are not looked for. `patience_s`: so long a client waits.
 
-    `retention_ms`: older requests are not looked for. `patience_s`: so long may looking take.
+    Reading itself may take twice as long, so that a client that comes again finds it under way.
     """
 
-    answer_ms: int = 125_000
     retention_ms: int = 7 * 86_400_000
     patience_s: float = 60
 
 
-class Place(NamedTuple):
-    """What an id says: which partition of chat.responses, and the Unix time in milliseconds."""
-
-    partition: int
-    created_ms: int
-
-
 class Recalls:
-    """Finds requests for all who ask, at most so many at once as the budget has."""
+    """Finds requests for all who ask; `reading` bounds how many are read back at once."""
 
     def __init__(
         self,
         following: Following,
-        history: History,
+        readback: Readback,
         live: Live,
         limits: RecallLimits,
         now_ms: Callable[[], int],
-        waiting: Budget,
+        reading: Budget,
     ) -> None:
         self._following = following
-        self._history = history
+        self._readback = readback
         self._live = live
         self._limits = limits
         self._now_ms = now_ms
-        self._waiting = waiting
+        self._reading = reading
+        self._questions: OrderedDict[str, Asked] = OrderedDict()
+        self._answers = KeptAnswers()
+        self._looking = SingleFlight[str, Asked | None]("question")
+        self._recalling = SingleFlight[str, None]("answer")
 
     async def asked(self, request_id: str) -> Asked | None:
         """Return what was asked in a request, None if there is none of this id, or no more.
 
         Raises ApiError 429, 503.
         """
-        known = self._following.asked(request_id)
+        subject = self._following.usable(request_id)
+        if subject is not None:
+            return subject.asked
+        if self._place(request_id) is None:
+            return None
+        known = self._questions.get(request_id)
         if known is not None:
             return known
-        place = self._place(request_id)
-        if place is None:
-            return None
-        near = place.created_ms - NEAR_MS
-        until = place.created_ms + 2 * SLACK_MS
-        with self._waiting.taken():
-            async with _patience(self._limits.patience_s):
-                found = await self._search(request_id, near, until)
-                return found or await self._search(request_id, place.created_ms - SLACK_MS, near)
+        async with _patience(self._limits.patience_s):
+            return await self._looking.do(request_id, lambda: self._look(request_id))
 
     @asynccontextmanager
     async def follow(self, request_id: str, asked: Asked) -> AsyncIterator[Follower]:
@@ -100,104 +92,54 @@ class Recalls:
 
         Raises ApiError 429, 503.
         """
-        async with AsyncExitStack() as stack:
+        partition = ids.reply_partition(request_id)
+        with self._live.needed(partition):
             async with _patience(self._limits.patience_s):
-                await stack.enter_async_context(self._live.reading(ids.reply_partition(request_id)))
-            follower = stack.enter_context(self._following.follow(request_id, asked, live=False))
-            await self._recalled(request_id, follower.subject)
-            yield follower
+                await self._live.arrived(partition)
+                while self._following.usable(request_id) is None:
+                    await self._recalling.do(request_id, lambda: self._recall(request_id, asked))
+            with self._following.follow(request_id, asked) as follower:
+                yield follower
 
-    async def _recalled(self, request_id: str, subject: Subject) -> None:
-        """Wait until the subject is live; the first who waits starts what all wait for."""
-        if subject.live:
-            return
-        if subject.recalling is None:
-            subject.recalling = asyncio.create_task(self._recall(request_id, subject))
-        with self._waiting.taken():
-            async with _patience(self._limits.patience_s):
-                await asyncio.shield(subject.recalling)
+    async def close(self) -> None:
+        """Give up what is being read."""
+        await self._looking.close()
+        await self._recalling.close()
+        self._answers.close()
 
     def _place(self, request_id: str) -> Place | None:
         try:
-            place = Place(ids.reply_partition(request_id), ids.created_ms(request_id))
+            place = place_of(request_id)
         except ValueError:
             return None
         age_ms = self._now_ms() - place.created_ms
         kept = -SLACK_MS <= age_ms <= self._limits.retention_ms + SLACK_MS
         return place if kept and place.partition < CHAT_RESPONSES.partitions else None
 
-    async def _search(self, request_id: str, since_ms: int, until_ms: int) -> Asked | None:
-        """Look for the question in all partitions: only the producer knows which one a key hashes to."""
-        found: asyncio.Future[Asked | None] = asyncio.get_running_loop().create_future()
-        left = CHAT_REQUESTS.partitions
+    async def _look(self, request_id: str) -> Asked | None:
+        with self._reading.taken():
+            async with _patience(2 * self._limits.patience_s):
+                asked = await self._readback.question(request_id)
+        if asked is not None:
+            self._questions[request_id] = asked
+            if len(self._questions) > MAX_QUESTIONS:
+                self._questions.popitem(last=False)
+        return asked
 
-        def take(record: Record) -> bool:
-            asked = _asked_in(record, request_id)
-            if asked is not None and not found.done():
-                found.set_result(asked)
-            return found.done()
+    async def _recall(self, request_id: str, asked: Asked) -> None:
+        """Read an answer back, and follow it for those who wait, or will come back for it."""
+        partition = ids.reply_partition(request_id)
+        with ExitStack() as hold:
 
-        def end() -> None:
-            nonlocal left
-            left -= 1
-            if left == 0 and not found.done():
-                found.set_result(None)
+            def adopt(answer: Answer) -> None:
+                hold.enter_context(self._following.follow(request_id, asked, answer))
+                self._answers.keep(hold.pop_all(), answer)
 
-        search = [
-            Wanted(Partition(CHAT_REQUESTS.name, n), request_id.encode(), since_ms, until_ms, take, end)
-            for n in range(CHAT_REQUESTS.partitions)
-        ]
-        for wanted in search:
-            self._history.want(wanted)
-        try:
-            return await found
-        finally:
-            for wanted in search:
-                wanted.over = True
-
-    async def _recall(self, request_id: str, subject: Subject) -> None:
-        """Read an answer from the log, from a bit before its request was made on."""
-        if not await self._read(request_id, subject, NEAR_MS):
-            await self._read(request_id, subject, SLACK_MS)
-
-    async def _read(self, request_id: str, subject: Subject, slack_ms: int) -> bool:
-        """Read from `slack_ms` before the request. Return whether the answer's beginning was found."""
-        place = Place(ids.reply_partition(request_id), ids.created_ms(request_id))
-        answer, whole = self._following.new_answer(), True
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-
-        def take(record: Record) -> bool:
-            nonlocal whole
-            try:
-                told = answer.tell(records.decode(record, CHAT_RESPONSES).event)
-            except InvalidEvent as error:
-                log.warning("record_is_no_event", request_id=request_id, reason=str(error))
-                return False
-            whole = whole and told is not Told.GAP
-            return answer.end is not None
-
-        def end() -> None:
-            if done.done():
-                return
-            # Text whose beginning is missing, or a bare error, may have had more before the first look.
-            found = (whole and answer.started) or slack_ms == SLACK_MS
-            if found:
-                subject.adopt(answer)
-            done.set_result(found)
-
-        wanted = Wanted(
-            Partition(CHAT_RESPONSES.name, place.partition),
-            request_id.encode(),
-            place.created_ms - slack_ms,
-            place.created_ms + self._limits.answer_ms + 3 * SLACK_MS,
-            take,
-            end,
-        )
-        self._history.want(wanted)
-        try:
-            return await done
-        finally:
-            wanted.over = True
+            with self._reading.taken():
+                async with _patience(2 * self._limits.patience_s):
+                    hold.enter_context(self._live.needed(partition))
+                    await self._live.arrived(partition)
+                    await self._readback.answer(request_id, adopt)
 
 
 @asynccontextmanager
@@ -208,14 +150,3 @@ async def _patience(seconds: float) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise errors.not_ready(["kafka: the log is slow to read"]) from None
-
-
-def _asked_in(record: Record, request_id: str) -> Asked | None:
-    try:
-        received = records.decode(record, CHAT_REQUESTS)
-    except InvalidEvent as error:
-        log.warning("record_is_no_event", request_id=request_id, reason=str(error))
-        return None
-    if not isinstance(received.event, ChatRequested):
-        return None
-    return Asked(received.envelope.tenant, received.event.model, received.event.background)

@@ -40,6 +40,7 @@ from penstock.gateway.models import Models
 from penstock.gateway.policies import Policies
 from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log, SessionStore
 from penstock.gateway.presence import Presence
+from penstock.gateway.readback import Readback
 from penstock.gateway.recall import RecallLimits, Recalls
 from penstock.gateway.sessions import Sessions
 from penstock.gateway.settings import Settings
@@ -91,14 +92,12 @@ class Gateway:
         )
         self.home = Home(source, partition, self.following, self.exchange, self.readiness)
         self.history = History(source, self.home)
+        answer_ms = round((settings.request_timeout_s + settings.request_grace_s) * 1000)
         self.recalls = Recalls(
             self.following,
-            self.history,
+            Readback(self.history, self.following.new_answer, answer_ms),
             self.home,
-            RecallLimits(
-                round((settings.request_timeout_s + settings.request_grace_s) * 1000),
-                round(settings.retention_hours * 3_600_000),
-            ),
+            RecallLimits(round(settings.retention_hours * 3_600_000)),
             now_ms,
             Budget(settings.max_recalls, "Too many earlier requests are being read. Try again in a moment."),
         )
@@ -172,6 +171,7 @@ class Gateway:
                 for task in background:
                     task.cancel()
         finally:
+            await self.recalls.close()
             await self.history.close()
             await self.home.close()
             await self.accounts.close()

@@ -1,0 +1,144 @@
+"""Reads one request back from the log: what was asked, and the answer up to now.
+
+The id says where the answer is (its reply partition) and from when on. What was asked is in chat.requests.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import structlog
+
+from penstock.gateway.domain.answer import Answer, Told
+from penstock.gateway.domain.asked import Asked
+from penstock.gateway.history import History, Wanted
+from penstock.messages import ids
+from penstock.messages.chat import ChatRequested
+from penstock.messages.event import InvalidEvent
+from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
+from penstock.streaming import records
+from penstock.streaming.ports import Partition, Record
+
+SLACK_MS = 6 * 60_000
+"""So far may clocks be apart: of gateways, stages and the broker."""
+NEAR_MS = 5_000
+"""Clocks are seldom that far apart: a first look back needs no more, and costs little."""
+log = structlog.get_logger(__name__)
+
+
+class Place(NamedTuple):
+    """What an id says: which partition of chat.responses, and the Unix time in milliseconds."""
+
+    partition: int
+    created_ms: int
+
+
+def place_of(request_id: str) -> Place:
+    """Return what an id says. Raises ValueError if it is none."""
+    return Place(ids.reply_partition(request_id), ids.created_ms(request_id))
+
+
+class Readback:
+    """Reads requests back by way of the history, which serves many in one pass.
+
+    `answer_ms`: so long after a request was made its answer may end, by the clock that made it.
+    """
+
+    def __init__(self, history: History, new_answer: Callable[[], Answer], answer_ms: int) -> None:
+        self._history = history
+        self._new_answer = new_answer
+        self._answer_ms = answer_ms
+
+    async def question(self, request_id: str) -> Asked | None:
+        """Return what was asked, None if the log has no request of this id."""
+        created_ms = place_of(request_id).created_ms
+        near = created_ms - NEAR_MS
+        found = await self._search(request_id, near, created_ms + 2 * SLACK_MS)
+        return found or await self._search(request_id, created_ms - SLACK_MS, near)
+
+    async def answer(self, request_id: str, adopt: Callable[[Answer], None]) -> None:
+        """Read an answer, from a bit before its request was made on, and hand it to `adopt`.
+
+        That is called in the step of the event loop in which it holds all that the live reader has passed.
+        """
+        if not await self._read(request_id, adopt, NEAR_MS):
+            await self._read(request_id, adopt, SLACK_MS)
+
+    async def _search(self, request_id: str, since_ms: int, until_ms: int) -> Asked | None:
+        """Look for the question in all partitions: only the producer knows which one a key hashes to."""
+        found: asyncio.Future[Asked | None] = asyncio.get_running_loop().create_future()
+        left = CHAT_REQUESTS.partitions
+
+        def take(record: Record) -> bool:
+            asked = _asked_in(record, request_id)
+            if asked is not None and not found.done():
+                found.set_result(asked)
+            return found.done()
+
+        def end() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0 and not found.done():
+                found.set_result(None)
+
+        search = [
+            Wanted(Partition(CHAT_REQUESTS.name, n), request_id.encode(), since_ms, until_ms, take, end)
+            for n in range(CHAT_REQUESTS.partitions)
+        ]
+        for wanted in search:
+            self._history.want(wanted)
+        try:
+            return await found
+        finally:
+            for wanted in search:
+                wanted.over = True
+
+    async def _read(self, request_id: str, adopt: Callable[[Answer], None], slack_ms: int) -> bool:
+        """Read from `slack_ms` before the request. Return whether the answer's beginning was found."""
+        place = place_of(request_id)
+        answer, whole = self._new_answer(), True
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+        def take(record: Record) -> bool:
+            nonlocal whole
+            try:
+                told = answer.tell(records.decode(record, CHAT_RESPONSES).event)
+            except InvalidEvent as error:
+                log.warning("record_is_no_event", request_id=request_id, reason=str(error))
+                return False
+            whole = whole and told is not Told.GAP
+            return answer.end is not None
+
+        def end() -> None:
+            if done.done():
+                return
+            # Text whose beginning is missing, or a bare error, may have had more before the first look.
+            found = (whole and answer.started) or slack_ms == SLACK_MS
+            if found:
+                adopt(answer)
+            done.set_result(found)
+
+        wanted = Wanted(
+            Partition(CHAT_RESPONSES.name, place.partition),
+            request_id.encode(),
+            place.created_ms - slack_ms,
+            place.created_ms + self._answer_ms + 3 * SLACK_MS,
+            take,
+            end,
+        )
+        self._history.want(wanted)
+        try:
+            return await done
+        finally:
+            wanted.over = True
+
+
+def _asked_in(record: Record, request_id: str) -> Asked | None:
+    try:
+        received = records.decode(record, CHAT_REQUESTS)
+    except InvalidEvent as error:
+        log.warning("record_is_no_event", request_id=request_id, reason=str(error))
+        return None
+    if not isinstance(received.event, ChatRequested):
+        return None
+    return Asked(received.envelope.tenant, received.event.model, received.event.background)
