@@ -17,7 +17,7 @@ from e2e.faults.asks import Ask, Kind
 from e2e.faults.events import Chunk, Completion, Cut, Failure, events
 from e2e.faults.invariants import GRACE_S
 from e2e.faults.seen import End, Piece, Seen, State
-from penstock.messages.ids import request_id_of
+from penstock.messages.ids import created_ms, request_id_of
 
 SLOW_BYTES_A_SECOND = 1024
 _TRY_AGAIN = frozenset(
@@ -25,7 +25,8 @@ _TRY_AGAIN = frozenset(
 )
 """Codes of refusals that say nothing about the request itself."""
 _CANCELLED = frozenset({"request_cancelled"})
-_PAUSE_S = 0.25
+_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""How long a client rests after so many tries in a row that brought nothing, as the usual libraries do."""
 _POLL_S = 0.5
 _chunk = msgspec.json.Decoder(Chunk)
 
@@ -58,32 +59,42 @@ class Client:
         self._quick = quick
         self._slow = slow
         self._random = random
+        self._in_vain = 0
         self._reason: str | None = None
         self._tokens: int | None = None
 
     async def ask(self, ask: Ask) -> Seen:
         """Return what was seen; its `end` is set."""
         seen = Seen(ask, time.time())
-        give_up = seen.asked + self._door.deadline_s + GRACE_S
         turn = _TURNS[ask.kind]
-        try:
-            async with asyncio.timeout(max(0.0, give_up - time.time()) + 5):
-                while seen.end is None and time.time() < give_up:
+        while seen.end is None and (left_s := self._until(seen) - time.time()) > 0:
+            try:
+                async with asyncio.timeout(left_s + 5):
                     await self._once(turn, seen)
-        except TimeoutError:
-            seen.troubles.append("deadline")
+            except TimeoutError:
+                seen.troubles.append("deadline")
         if seen.end is None:
             state: State = "refused" if seen.acknowledged is None else "lost"
             seen.end = End(state, time.time(), code=seen.troubles[-1] if seen.troubles else "")
         return seen
 
+    def _until(self, seen: Seen) -> float:
+        """Return when to give up: the gateway counts the deadline from when it made the request's id."""
+        begun = seen.asked
+        if seen.acknowledged is not None:
+            begun = max(begun, min(seen.acknowledged, created_ms(seen.request_id) / 1000))
+        return begun + self._door.deadline_s + GRACE_S
+
     async def _once(self, turn: Turn, seen: Seen) -> None:
+        had = len(seen.pieces)
         try:
             await turn(self, seen)
         except (Cut, Refused, httpx2.HTTPError) as error:
             seen.troubles.append(str(error) or type(error).__name__)
             seen.resumed += isinstance(error, Cut)
-            await asyncio.sleep(_PAUSE_S * (0.5 + self._random.random()))
+            self._in_vain = 0 if len(seen.pieces) > had else self._in_vain + 1
+            pause_s = _PAUSES_S[min(self._in_vain, len(_PAUSES_S) - 1)]
+            await asyncio.sleep(pause_s * (0.5 + self._random.random()))
 
     async def stream(self, seen: Seen) -> None:
         """Begin or go on with a stream, up to its end or its next break."""
@@ -121,7 +132,7 @@ class Client:
             f"{self._gateway()}/v1/chat/completions",
             content=self._body(seen.ask, stream=False),
             headers=self._headers(seen.ask),
-            timeout=httpx2.Timeout(self._door.deadline_s + GRACE_S, connect=5),
+            timeout=self._door.deadline_s + GRACE_S,
         )
         self._take_whole(seen, response)
 

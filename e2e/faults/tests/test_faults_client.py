@@ -1,6 +1,7 @@
 """The load's client against a server that breaks connections: it joins what it read without a seam."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
@@ -13,13 +14,15 @@ from e2e.faults.client import Client, Door
 from e2e.faults.events import ServerEvent, events, parse
 from e2e.faults.load import http_clients
 from e2e.faults.seen import Seen
+from penstock.messages.ids import new_request_id
 
 ASK = Ask("a", Kind.STREAM, 12)
 TEXT = ASK.expected().text
+ID = new_request_id(1, time.time_ns() // 1_000_000)
 
 
 def chunk(event_id: int, **more: object) -> bytes:
-    body = {"id": "chatcmpl-r"} | more
+    body = {"id": f"chatcmpl-{ID}"} | more
     return b"id: %d\ndata: %s\n\n" % (event_id, msgspec.json.encode(body))
 
 
