@@ -132,6 +132,27 @@ async def test_a_service_that_runs_goes_on_while_its_database_is_migrated(
     await database.close()
 
 
+async def test_of_many_that_write_at_once_all_come_to_their_turn(
+    database_url: str, make_schema: MakeSchema, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Together they take far longer than one waits for the lock of the file."""
+    monkeypatch.setattr("penstock.database.engine._BUSY_MS", 50)
+    schema = make_schema()
+    await upgrade(parse_url(database_url), schema)
+    database = Database(database_url, schema, Away)
+    things = schema.metadata.tables["things"]
+
+    async def write(number: int) -> None:
+        async with database.writing() as connection:
+            await connection.execute(insert_unless_there(connection, things, id=number, name="a"))
+            await asyncio.sleep(0.02)
+
+    await asyncio.gather(*(write(number) for number in range(30)))
+    async with database.reading() as connection:
+        assert len((await connection.execute(things.select())).all()) == 30
+    await database.close()
+
+
 async def test_a_database_that_is_away_is_told_by_the_services_own_error(
     schema: Schema, tmp_path: Path
 ) -> None:

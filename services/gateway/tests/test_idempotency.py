@@ -10,11 +10,12 @@ import pytest
 
 from penstock.database.database import Database
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
+from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.domain.accept import parse, question_of
 from penstock.gateway.domain.asked import fingerprint
 from penstock.gateway.domain.caller import Caller
 from penstock.gateway.policies import Policies
-from penstock.gateway.ports import Claim
+from penstock.gateway.ports import AccountsAway, Claim
 from penstock.messages import codec, ids
 from penstock.messages.chat import AnswersFrom, AnswerStarted, AnswerText, ClientJoined, RequestFailed
 from penstock.messages.topics import CHAT_REQUESTS
@@ -258,6 +259,38 @@ async def test_of_many_claims_one_wins(table: Any) -> None:
     claims = [Claim(f"{n:036}", "f") for n in range(20)]
     held = await asyncio.gather(*(table.keys.claim("t", "k", claim) for claim in claims))
     assert len(set(held)) == 1
+
+
+async def test_claims_that_come_together_share_transactions(database: Database, monkeypatch: Any) -> None:
+    """Two gateways claim the same hundred keys at once, some more than once: one wins each."""
+    written = 0
+    writing = Database.writing
+
+    def counted(self: Database) -> Any:
+        nonlocal written
+        written += 1
+        return writing(self)
+
+    monkeypatch.setattr(Database, "writing", counted)
+    gateways = [SqlIdempotencyKeys(database), SqlIdempotencyKeys(database)]
+    claims = [(f"k{n % 100}", Claim(f"{n:036}", "f")) for n in range(400)]
+    held = await asyncio.gather(*(gateways[n % 2].claim("t", *claim) for n, claim in enumerate(claims)))
+    won = {
+        key: {result for (k, _), result in zip(claims, held, strict=True) if k == key} for key, _ in claims
+    }
+    assert len(won) == 100
+    assert all(len(results) == 1 for results in won.values())
+    assert written <= 8
+    assert {await gateways[0].claim("t", "k7", Claim("x" * 36, "f"))} == won["k7"]
+
+
+async def test_claims_that_fail_say_so_to_all_who_wait(tmp_path: Any) -> None:
+    away = Database(f"sqlite:///{tmp_path}/none/accounts.db", SCHEMA, AccountsAway)
+    keys = SqlIdempotencyKeys(away)
+    claims = (keys.claim("t", f"k{n}", Claim("a" * 36, "f")) for n in range(3))
+    results = await asyncio.gather(*claims, return_exceptions=True)
+    assert [type(result) for result in results] == [AccountsAway] * 3
+    await away.close()
 
 
 async def _leave_row(stand: Any, request_id: str) -> None:

@@ -1,9 +1,11 @@
 """One open database: transactions to read and to write in, and whether its tables are those of the code."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 
 import structlog
+from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.database.engine import READING, file_of, is_sqlite, open_engine, parse_url
@@ -23,6 +25,7 @@ class Database:
         self._schema = schema
         self._away = away
         self._engine = open_engine(self._url)
+        self._turn = _turn_to_write(self._url)
 
     async def open(self) -> None:
         """See that the tables can be used; raises `away` while they cannot.
@@ -66,7 +69,7 @@ class Database:
         """One transaction. Raises `away`."""
         try:
             with self._span("write"):
-                async with self._engine.begin() as connection:
+                async with self._turn, self._engine.begin() as connection:
                     yield connection
         except FAILURES as error:
             raise self._gone(error) from error
@@ -92,3 +95,13 @@ class Database:
     async def close(self) -> None:
         """Close all connections."""
         await self._engine.dispose()
+
+
+def _turn_to_write(url: URL) -> AbstractAsyncContextManager[object]:
+    """Return what each transaction that writes holds.
+
+    SQLite lets one write at a time. Those that wait look again now and then, in no order
+    (sqlite.org/c3ref/busy_timeout.html), and of many some wait for so long that they fail. So only one of
+    ours waits there.
+    """
+    return asyncio.Lock() if is_sqlite(url) else nullcontext()
