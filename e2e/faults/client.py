@@ -286,6 +286,10 @@ _TURNS: dict[Kind, Turn] = {
 
 
 async def _slowly(reads: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Pass on what is read at `SLOW_BYTES_A_SECOND`, also where this process is slow to wake up."""
+    due = time.monotonic()
     async for data in reads:
         yield data
-        await asyncio.sleep(len(data) / SLOW_BYTES_A_SECOND)
+        due += len(data) / SLOW_BYTES_A_SECOND
+        if (pause_s := due - time.monotonic()) > 0:
+            await asyncio.sleep(pause_s)
