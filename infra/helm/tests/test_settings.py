@@ -9,6 +9,7 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from infra.helm.tests.chart import SETS, Pod, environment, needs_helm, objects, pods
+from penstock.clients.models import ModelsFile
 from penstock.devstack.settings import StackSettings
 from penstock.gateway import settings as gateway
 from penstock.generation.settings import Settings as Generation
@@ -90,6 +91,25 @@ def test_every_value_is_taken(values: str, monkeypatch: pytest.MonkeyPatch, tmp_
             field = name.removeprefix(PREFIX).lower()
             if given is not None and field in kind.model_fields and given.replace(".", "", 1).isdigit():
                 assert float(getattr(settings, field)) == float(given)
+
+
+def test_a_models_file_reaches_those_that_read_it(
+    values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/models.toml").write_text('[[embeddings]]\nnames = ["mine"]\nrelevance_floor = 0.5\n')
+    readers = set()
+    for pod, kind in _ours(values, "--set", "modelsConfigMap=mine"):
+        if issubclass(kind, ModelsFile):
+            readers.add(pod.component)
+            settings = _loaded(pod, kind, monkeypatch, tmp_path)
+            assert isinstance(settings, ModelsFile)
+            assert settings.models.embedding("mine")
+            (volume,) = (one for one in pod.spec["volumes"] if one["name"] == "models")
+            assert volume["configMap"]["name"] == "mine"
+        else:
+            assert "PENSTOCK_MODELS_FILE" not in environment(pod.main)
+    assert readers == {"tokenization", "retrieval", "generation"}
 
 
 def test_a_database_is_on_a_server(values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ What there is, and what each part needs: the one place to add a service. Keys of
   env        name: value            secrets: name: {secret, key}
   calls      components that it asks   outside: what it asks beside them (networkPolicy.outside)
   scale      what it is scaled by, with KEDA: kafka {group, topic}, prometheus {query, target}
+  models     it reads models.toml (modelsConfigMap)
   single     never two at once, not even while one replaces the other
   gpus, sharedMemory
 */}}
@@ -72,6 +73,7 @@ tokenization:
   image: {{ include "penstock.image" (list . "tokenization") }}
   command: [penstock-tokenization]
   user: tokenization
+  models: true
   ports: {health: 8081}
   metrics: health
   probe: {port: health, live: /livez, ready: /readyz, seconds: {{ $seconds }}}
@@ -97,6 +99,7 @@ retrieval:
   image: {{ include "penstock.image" (list . "retrieval") }}
   command: [penstock-retrieval]
   user: retrieval
+  models: true
   ports: {health: 8081, search: 8091}
   served: [search]
   metrics: health
@@ -135,6 +138,7 @@ generation:
   image: {{ include "penstock.image" (list . "generation") }}
   command: [penstock-generation]
   user: generation
+  models: true
   ports: {health: 8081}
   metrics: health
   probe: {port: health, live: /livez, ready: /readyz, seconds: {{ $seconds }}}

@@ -87,6 +87,9 @@ securityContext:
 {{- if and $ours (has "observer" $part.calls) -}}
 {{- $_ := set $env "PENSTOCK_OBSERVER" (printf "http://%s-observer:8092" (include "penstock.fullname" $)) -}}
 {{- end -}}
+{{- if and $part.models $.Values.modelsConfigMap -}}
+{{- $_ := set $env "PENSTOCK_MODELS_FILE" "/etc/penstock/models/models.toml" -}}
+{{- end -}}
 {{- range $key := keys $more -}}
 {{- if or (hasKey $env $key) (hasKey ($part.secrets | default dict) $key) (hasPrefix "PENSTOCK_KAFKA" $key) (eq $key "PENSTOCK_INSTANCE") -}}
 {{- fail (printf "services.%s.env: the chart itself sets %s" $name $key) -}}
@@ -218,6 +221,9 @@ spec:
         {{- if eq $name "gateway" }}
         - {name: first-key, mountPath: /etc/penstock/first-key, readOnly: true}
         {{- end }}
+        {{- if and $part.models $.Values.modelsConfigMap }}
+        - {name: models, mountPath: /etc/penstock/models, readOnly: true}
+        {{- end }}
         {{- if $part.user }}
         {{- include "penstock.kafkaMounts" $ | trim | nindent 8 }}
         {{- end }}
@@ -239,6 +245,12 @@ spec:
         secretName: {{ $.Values.gateway.firstKeySecret }}
         defaultMode: 0440
         items: [{key: api-key, path: api-key}]
+    {{- end }}
+    {{- if and $part.models $.Values.modelsConfigMap }}
+    - name: models
+      configMap:
+        name: {{ $.Values.modelsConfigMap }}
+        items: [{key: models.toml, path: models.toml}]
     {{- end }}
     {{- if $part.user }}
     {{- include "penstock.kafkaVolumes" (list $ $part.user) | trim | nindent 4 }}
