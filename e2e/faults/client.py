@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from random import Random
 from typing import TypeAlias
 
-import httpx2
+import aiohttp
 import msgspec
 
 from e2e.faults.asks import Ask, Kind
@@ -32,6 +32,7 @@ _chunk = msgspec.json.Decoder(Chunk)
 
 Turn: TypeAlias = "Callable[[Client, Seen], Coroutine[object, object, None]]"
 """One try of a client to get on with its answer."""
+Requesting: TypeAlias = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Client:
     """Asks one question. `quick` and `slow` are HTTP clients; the second one has a small receive buffer."""
 
     def __init__(
-        self, door: Door, quick: httpx2.AsyncClient, slow: httpx2.AsyncClient, random: Random
+        self, door: Door, quick: aiohttp.ClientSession, slow: aiohttp.ClientSession, random: Random
     ) -> None:
         self._door = door
         self._quick = quick
@@ -89,7 +90,7 @@ class Client:
         had = len(seen.pieces)
         try:
             await turn(self, seen)
-        except (Cut, Refused, httpx2.HTTPError) as error:
+        except (Cut, Refused, aiohttp.ClientError) as error:
             seen.troubles.append(str(error) or type(error).__name__)
             seen.resumed += isinstance(error, Cut)
             self._in_vain = 0 if len(seen.pieces) > had else self._in_vain + 1
@@ -122,19 +123,20 @@ class Client:
 
     async def _cancel(self, seen: Seen) -> None:
         url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}/cancel"
-        response = await self._quick.post(url, headers=self._headers())
-        if response.status_code not in (200, 202, 409):
-            seen.troubles.append(f"cancel: {response.status_code}")
+        async with self._quick.post(url, headers=self._headers()) as response:
+            if response.status not in (200, 202, 409):
+                seen.troubles.append(f"cancel: {response.status}")
 
     async def whole(self, seen: Seen) -> None:
         """Ask for the answer in one piece; the same question again if the connection breaks."""
-        response = await self._quick.post(
+        asking = self._quick.post(
             f"{self._gateway()}/v1/chat/completions",
-            content=self._body(seen.ask, stream=False),
+            data=self._body(seen.ask, stream=False),
             headers=self._headers(seen.ask),
-            timeout=self._door.deadline_s + GRACE_S,
+            timeout=aiohttp.ClientTimeout(total=self._door.deadline_s + GRACE_S),
         )
-        self._take_whole(seen, response)
+        async with asking as response:
+            self._take_whole(seen, response.status, await response.read())
 
     async def background(self, seen: Seen) -> None:
         """Ask, go as soon as the request is acknowledged, and look for the answer from time to time."""
@@ -147,15 +149,16 @@ class Client:
             return
         await asyncio.sleep(_POLL_S)
         url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}"
-        self._take_whole(seen, await self._quick.get(url, headers=self._headers()))
+        async with self._quick.get(url, headers=self._headers()) as response:
+            self._take_whole(seen, response.status, await response.read())
 
-    def _take_whole(self, seen: Seen, response: httpx2.Response) -> None:
-        if response.status_code == 202:
+    def _take_whole(self, seen: Seen, status: int, body: bytes) -> None:
+        if status == 202:
             return
-        if response.status_code != 200:
-            self._fail(seen, response.status_code, response.content)
+        if status != 200:
+            self._fail(seen, status, body)
             return
-        completion = msgspec.json.decode(response.content, type=Completion)
+        completion = msgspec.json.decode(body, type=Completion)
         self._acknowledge(seen, completion.id)
         [choice] = completion.choices
         now = time.time()
@@ -166,42 +169,34 @@ class Client:
     async def _read(self, seen: Seen) -> AsyncGenerator[None, None]:
         """Yield after each event of one connection. Raises Cut when it breaks before the answer's end."""
         slow = seen.ask.kind is Kind.SLOW
-        client = self._slow if slow else self._quick
-        request = self._going_on(client, seen) or self._asking(client, seen)
-        response = await client.send(request, stream=True)
-        try:
-            if response.status_code != 200:
-                self._fail(seen, response.status_code, await response.aread())
+        session = self._slow if slow else self._quick
+        async with self._going_on(session, seen) or self._asking(session, seen) as response:
+            if response.status != 200:
+                self._fail(seen, response.status, await response.read())
                 return
-            reads = response.aiter_raw()
+            reads = response.content.iter_any()
             async with aclosing(events(_slowly(reads) if slow else reads)) as arriving:
                 async for event in arriving:
                     self._take(seen, event.id, event.data)
                     yield
                     if seen.end is not None:
                         return
-        finally:
-            await response.aclose()
         raise Cut("closed")
 
-    def _asking(self, client: httpx2.AsyncClient, seen: Seen) -> httpx2.Request:
+    def _asking(self, session: aiohttp.ClientSession, seen: Seen) -> Requesting:
         headers = self._headers(seen.ask)
         if seen.last_event is not None:
             headers["last-event-id"] = str(seen.last_event)
-        return client.build_request(
-            "POST",
-            f"{self._gateway()}/v1/chat/completions",
-            content=self._body(seen.ask, stream=True),
-            headers=headers,
-        )
+        url = f"{self._gateway()}/v1/chat/completions"
+        return session.post(url, data=self._body(seen.ask, stream=True), headers=headers)
 
-    def _going_on(self, client: httpx2.AsyncClient, seen: Seen) -> httpx2.Request | None:
+    def _going_on(self, session: aiohttp.ClientSession, seen: Seen) -> Requesting | None:
         """Half of the time an answer is gone on with by its id, the other half by asking again."""
         if not seen.request_id or seen.last_event is None or self._random.random() < 0.5:
             return None
         url = f"{self._gateway()}/v1/chat/completions/{seen.request_id}/stream"
         parameters = {"starting_after": str(seen.last_event), "include_usage": "true"}
-        return client.build_request("GET", url, params=parameters, headers=self._headers())
+        return session.get(url, params=parameters, headers=self._headers())
 
     def _take(self, seen: Seen, event_id: int | None, data: bytes) -> None:
         now = time.time()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-import httpx2
+import aiohttp
 import msgspec
 
 
@@ -106,5 +106,5 @@ async def events(reads: AsyncIterator[bytes]) -> AsyncGenerator[ServerEvent, Non
                 event = parse(block)
                 if event is not None:
                     yield event
-    except httpx2.HTTPError as error:
+    except aiohttp.ClientError as error:
         raise Cut(type(error).__name__) from error

@@ -36,6 +36,8 @@ OF_RECORDS = ("duplicate", "poison")
 _WARM_UP_S = 2.0
 _TELL_EVERY_S = 30.0
 _AFTER_A_FAULT_S = 15.0
+_LOOK_S = 0.1
+_LATE_S = 1.0
 
 
 Usage: TypeAlias = tuple[float, int, int]
@@ -122,6 +124,7 @@ async def attempt(stand: Stand, scenario: Scenario, seconds: float, random: Rand
     over, calm = asyncio.Event(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(watch.run(calm))
+        lateness = tasks.create_task(_lateness(calm))
         loading = tasks.create_task(clients.run(over))
         await asyncio.sleep(_WARM_UP_S)
         await _injecting(scenario, injector, clients, seconds)
@@ -131,8 +134,20 @@ async def attempt(stand: Stand, scenario: Scenario, seconds: float, random: Rand
         await asyncio.sleep(SLOT_S + 1)
         calm.set()
         await watching
+    if lateness.result() > _LATE_S:
+        injector.notes.append(f"the clients themselves were up to {lateness.result():.1f} s late")
     log = await read_back(stand.status().kafka, since)
     return _judged(scenario, time.time() - began, clients.seen, injector, watch, log)
+
+
+async def _lateness(stop: asyncio.Event) -> float:
+    """Return by how many seconds this process was late at the most: so much of a pause may be its own."""
+    worst = 0.0
+    while not stop.is_set():
+        before = time.monotonic()
+        await asyncio.sleep(_LOOK_S)
+        worst = max(worst, time.monotonic() - before - _LOOK_S)
+    return worst
 
 
 async def _ready_again(injector: Injector) -> None:

@@ -12,7 +12,7 @@ import pytest
 from e2e.faults.asks import MIXED, Ask, Kind, Load, asks
 from e2e.faults.client import Client, Door
 from e2e.faults.events import ServerEvent, events, parse
-from e2e.faults.load import http_clients
+from e2e.faults.load import http_sessions
 from e2e.faults.seen import Seen
 from penstock.messages.ids import new_request_id
 
@@ -63,7 +63,7 @@ async def served(answer: Callable[[str], tuple[int, bytes]]) -> AsyncIterator[tu
 
 
 async def ask(door: Door, one: Ask = ASK, seed: int = 0) -> Seen:
-    async with http_clients() as (quick, slow):
+    async with http_sessions() as (quick, slow):
         return await Client(door, quick, slow, Random(seed)).ask(one)  # noqa: S311  # drawn again, not secret
 
 
