@@ -145,9 +145,10 @@ SCENARIOS = (
     ),
     Scenario(
         "slow-readers",
-        "200 readers at 1 KB/s among 2,000 streams",
+        "200 readers at 1 KB/s among 1,000 streams",
         (processes.kills(["gateway", "postprocessing"], 30),),
-        Load(streams=2000, tokens=(20, 60), shares={Kind.SLOW: 10}, gap_s=20),
+        # With 2,000 on two cores the clients are seconds late themselves, and all is about that.
+        Load(streams=1000, tokens=(20, 60), shares={Kind.SLOW: 20}, gap_s=20),
         # One gateway takes them all while the other is away.
         replace(TWO, deadline_s=120, slots=256, inter_ms=50, settings={"PENSTOCK_MAX_OPEN_REQUESTS": "2500"}),
     ),
