@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from penstock.messages.reading import Fence, Splice
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.ports import Partition
+from penstock.streaming.watermark import Arrival
 
 
 def _replace(owner: type, name: str, function: Callable[..., object]) -> None:
@@ -35,8 +36,10 @@ def commit_before_acknowledge() -> None:
     """A record counts as done as soon as it is read."""
     add = Offsets.add
 
-    def add_and_finish(offsets: Offsets, partition: Partition, offset: int) -> Callable[[], None]:
-        add(offsets, partition, offset)()
+    def add_and_finish(
+        offsets: Offsets, partition: Partition, offset: int, arrival: Arrival
+    ) -> Callable[[], None]:
+        add(offsets, partition, offset, arrival)()
         return lambda: None
 
     _replace(Offsets, "add", add_and_finish)
