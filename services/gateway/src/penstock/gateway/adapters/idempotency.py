@@ -64,8 +64,6 @@ class SqlIdempotencyKeys:
         for _ in range(_ATTEMPTS):
             # In one order at all gateways, so that none waits for another that waits for it.
             left = {key: claims[key] for key in sorted(claims) if key not in held}
-            if not left:
-                return held
             now = self._now()
             rows = [{**key._asdict(), **mine._asdict(), "created_at": now} for key, mine in left.items()]
             async with self._database.writing() as connection:
@@ -82,6 +80,8 @@ class SqlIdempotencyKeys:
                     held |= {
                         _Key(*row[:2]): Claim(*row[2:]) for row in await connection.execute(_find(taken))
                     }
+            if len(held) == len(claims):
+                return held
         raise AccountsAway("accounts database: an idempotency key comes and goes")
 
     async def replace(self, tenant: str, key: str, old_id: str, new_id: str) -> bool:
