@@ -22,8 +22,9 @@ def test_one_click_leads_from_an_answer_to_its_trace_through_everything(console:
     for name in ("POST /v1/chat/completions", f"chat {console.stack.model}", "decode"):
         expect(spans.get_by_text(name, exact=True)).to_be_visible()
     for topic in TOPICS:
-        for what in ("send", "wait"):
-            expect(spans.get_by_text(f"{what} {topic}", exact=True).first).to_be_visible()
+        expect(spans.get_by_text(f"send {topic}", exact=True).first).to_be_visible()
+    for topic in TOPICS[:-1]:  # the gateway follows many answers at once: of one it has no span that waits
+        expect(spans.get_by_text(f"wait {topic}", exact=True).first).to_be_visible()
     for service in SERVICES:
         expect(spans.locator(".span-service", has_text=re.compile(rf"^{service}$")).first).to_be_visible()
     records = console.page.locator(".records")
