@@ -62,6 +62,7 @@ async def test_many_questions_at_once_look_a_rule_up_once_and_soon_again() -> No
 @pytest.mark.parametrize("how", ["failing", "hanging"])
 async def test_while_no_rule_can_be_looked_up_the_last_one_counts(how: str, monkeypatch: Any) -> None:
     monkeypatch.setattr("penstock.gateway.policies.PATIENCE_S", 0.01)
+    monkeypatch.setattr("penstock.gateway.policies.FIRST_PATIENCE_S", 0.02)
     rules = Rules(vs_a="documents")
     await rules.of("vs_a")
     setattr(rules, how, True)
@@ -71,6 +72,19 @@ async def test_while_no_rule_can_be_looked_up_the_last_one_counts(how: str, monk
     looked = len(rules.looked)
     assert await rules.of("vs_a") == "documents"
     assert len(rules.looked) == looked, "a server that is away is not asked for each question"
+
+
+async def test_a_rule_that_is_not_known_yet_is_waited_for_longer(monkeypatch: Any) -> None:
+    monkeypatch.setattr("penstock.gateway.policies.PATIENCE_S", 0.01)
+    rules = Rules(vs_a="documents")
+    look_up = rules.look_up
+
+    async def slowly(tenant: str, store: str) -> AnswersFrom | None:
+        await asyncio.sleep(0.05)
+        return await look_up(tenant, store)
+
+    rules.policies = Policies(slowly, "model", lambda: rules.now)
+    assert await rules.of("vs_a") == "documents"
 
 
 async def test_a_client_that_leaves_takes_the_look_up_from_nobody() -> None:

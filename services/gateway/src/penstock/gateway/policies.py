@@ -15,6 +15,9 @@ from penstock.messages.search import DEFAULT_STORE
 KEPT_S = 5.0
 """For so long a rule counts before it is looked up again, and a failed look-up before the next one."""
 PATIENCE_S = 1.0
+"""How long a rule that is known already may take to be looked up again."""
+FIRST_PATIENCE_S = 5.0
+"""How long one that is not known: then the stack's own counts, which may be laxer."""
 MOST = 8192
 _STRICTEST_FIRST: tuple[AnswersFrom, ...] = ("quote", "documents", "model")
 log = structlog.get_logger(__name__)
@@ -62,7 +65,7 @@ class Policies:
     async def _renewed(self, one: tuple[str, str]) -> AnswersFrom | None:
         before = self._known.get(one)
         try:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S if before else FIRST_PATIENCE_S):
                 rule = await self._look_up(*one)
         except (ApiError, TimeoutError) as error:
             log.warning("policy_not_looked_up", reason=str(error) or "no answer in time", store=one[1])
