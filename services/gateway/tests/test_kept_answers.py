@@ -20,6 +20,7 @@ def answer_of(chars: int) -> Answer:
 async def test_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept_answers, "TICK_S", 0.02)
     monkeypatch.setattr(kept_answers, "MAX_CHARS", 250)
+    monkeypatch.setattr(kept_answers, "EMPTY_CHARS", 20)
     kept, gone = KeptAnswers(), []
     for n in range(4):
         hold = ExitStack()

@@ -9,6 +9,8 @@ from penstock.gateway.domain.answer import Answer
 
 KEPT_S = 20.0
 MAX_CHARS = 1 << 22
+EMPTY_CHARS = 512
+"""What an answer takes beside its text, so that many short ones are bounded, too."""
 TICK_S = 1.0
 
 
@@ -16,6 +18,11 @@ class _Kept(NamedTuple):
     since: float
     hold: ExitStack
     answer: Answer
+
+    @property
+    def size(self) -> int:
+        """In characters."""
+        return EMPTY_CHARS + self.answer.length
 
 
 class KeptAnswers:
@@ -48,12 +55,12 @@ class KeptAnswers:
 
     def _tick(self) -> None:
         now = asyncio.get_running_loop().time()
-        chars = sum(kept.answer.length for kept in self._kept)
+        chars = sum(kept.size for kept in self._kept)
         while self._kept:
             age_s = now - self._kept[0].since
             if age_s < KEPT_S and (chars <= MAX_CHARS or age_s < TICK_S):
                 break
             oldest = self._kept.popleft()
-            chars -= oldest.answer.length
+            chars -= oldest.size
             oldest.hold.close()
         self._timer = self._soon() if self._kept else None
