@@ -5,6 +5,7 @@ import json
 import socket
 from typing import Any
 
+import openai
 import pytest
 
 from penstock.messages.chat import AnswerStarted, AnswerText
@@ -118,15 +119,36 @@ async def test_silence_is_filled_with_comments(start_stand: Any, kit: Any) -> No
     stand = await start_stand(keep_alive_s=0.05)
     async with stand.raw(kit.body(stream=True)) as (reader, _):
         cause = (await stand.question()).envelope
-        head = await reader.readuntil(b": keep-alive\n\n")  # while it waits in the queue
+        head = await reader.readuntil(b": keep-alive\n")  # while it waits in the queue
         assert head.startswith(b"HTTP/1.1 200")
         await stand.say(cause, AnswerStarted(model=kit.model))
         await reader.readuntil(b'"role":"assistant"')
         await reader.readuntil(b"\n\n\r\n")
         for _ in range(2):
-            assert await reader.readuntil(b": keep-alive\n\n\r\n") == b"e\r\n: keep-alive\n\n\r\n"
+            assert await reader.readuntil(b": keep-alive\n\r\n") == b"d\r\n: keep-alive\n\r\n"
         await stand.say(cause, AnswerText(start=0, text="x"), kit.completed(1))
         await reader.readuntil(b"data: [DONE]\n\n")
+
+
+async def test_openais_package_reads_on_after_a_silence(start_stand: Any, kit: Any) -> None:
+    """Of a blank line after an event with an id it makes an event of its own, without data."""
+    stand = await start_stand(keep_alive_s=0.05)
+
+    async def answer() -> None:
+        cause = (await stand.question()).envelope
+        await asyncio.sleep(0.2)
+        for event in (AnswerText(start=0, text="one "), AnswerText(start=4, text="two"), kit.completed(7)):
+            await stand.say(cause, event)
+            await asyncio.sleep(0.2)
+
+    answering = asyncio.create_task(answer())
+    async with openai.AsyncOpenAI(base_url=f"{stand.url}/v1", api_key=stand.key, max_retries=0) as api:
+        stream = await api.chat.completions.create(
+            model=kit.model, messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        texts = [choice.delta.content or "" async for chunk in stream for choice in chunk.choices]
+    assert "".join(texts) == "one two"
+    await answering
 
 
 @pytest.mark.parametrize("stream", [False, True])

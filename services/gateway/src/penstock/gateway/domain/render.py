@@ -13,7 +13,8 @@ from penstock.gateway.domain.errors import ApiError
 from penstock.messages import ids
 from penstock.messages.chat import AnswerCompleted, Grounding, Usage
 
-KEEP_ALIVE = b": keep-alive\n\n"
+KEEP_ALIVE = b": keep-alive\n"
+"""A comment with no blank line after it: OpenAI's Python package would make an event without data of that."""
 
 _encode = msgspec.json.Encoder().encode
 _MARK = "\x00text\x00"
