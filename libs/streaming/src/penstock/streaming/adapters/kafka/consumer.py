@@ -12,6 +12,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.coordinator.base import MemberState
 
 from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_broker_error, reading, records_of
+from penstock.streaming.adapters.notes import closed
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Position
 
@@ -33,7 +34,7 @@ class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  #
 
     async def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         offsets = {
-            tp: kafka.OffsetAndMetadata(position.offset, position.note, -1)
+            tp: kafka.OffsetAndMetadata(position.offset, closed(position.note), -1)
             for tp in revoked
             if (position := self._committable(Partition(tp.topic, tp.partition))) is not None
         }
@@ -94,9 +95,8 @@ class KafkaGroupConsumer:
         committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)
         if not committed:
             return Position(0)
-        return Position(
-            committed.offset, (committed.metadata or "").rstrip("\0")
-        )  # confluent-kafka writes C's end, too
+        # Read to the byte here, so one without a mark counts, too. confluent-kafka adds C's end.
+        return Position(committed.offset, (committed.metadata or "").rstrip("\0\n"))
 
     def _is_stable(self) -> bool:
         return bool(self._client.group_metadata().state is MemberState.STABLE)
@@ -139,7 +139,7 @@ class KafkaGroupConsumer:
         """Start a commit: polls go on while the broker writes it."""
         mine = {Partition(tp.topic, tp.partition): tp for tp in self._client.assignment()}
         owned = {
-            mine[partition]: kafka.OffsetAndMetadata(position.offset, position.note, -1)
+            mine[partition]: kafka.OffsetAndMetadata(position.offset, closed(position.note), -1)
             for partition, position in offsets.items()
             if partition in mine
         }

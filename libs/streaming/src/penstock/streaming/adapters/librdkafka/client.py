@@ -11,6 +11,7 @@ import structlog
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, Message, TopicPartition
 
 from penstock.streaming.adapters.kafka.knock import knock
+from penstock.streaming.adapters.notes import closed
 from penstock.streaming.connection import Cluster, KafkaConnection, as_connection
 from penstock.streaming.ports import BrokerError, Partition, Position, Record, RecordTooLarge, Refused
 
@@ -167,7 +168,7 @@ def partition_of(there: TopicPartition) -> Partition:
 
 def committing(partition: Partition, position: Position) -> TopicPartition:
     """Return what is committed of a partition."""
-    return place(partition, position.offset, position.note)
+    return place(partition, position.offset, closed(position.note))
 
 
 def partition_count(client: Any, topic: str) -> int:

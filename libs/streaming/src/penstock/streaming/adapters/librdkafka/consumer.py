@@ -23,6 +23,7 @@ from penstock.streaming.adapters.librdkafka.client import (
 )
 from penstock.streaming.adapters.librdkafka.feed import Feed
 from penstock.streaming.adapters.librdkafka.reader import offsets_for
+from penstock.streaming.adapters.notes import opened
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Position, Record
 
@@ -265,7 +266,7 @@ class LibrdkafkaConsumer:
 
 def _position(there: TopicPartition) -> Position | None:
     """Return what is committed, or None."""
-    return Position(there.offset, there.metadata or "") if there.offset >= 0 else None
+    return Position(there.offset, opened(there.metadata or "")) if there.offset >= 0 else None
 
 
 async def open_consumer(
