@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import get_args
 
+import kafka
 import pytest
 
 from penstock.messages.topics import Topic
@@ -83,3 +84,41 @@ async def test_both_get_a_share_and_one_goes_on_where_the_other_left(
     assert {new.given[partition].offset for partition in new.owned} == {1, 2}
     await new.leave()
     await producer.close()
+
+
+async def test_notes_by_kafka_python_end_where_they_end_for_librdkafka(
+    kafka_broker: str, unique: Callable[[str], str]
+) -> None:
+    """Of short ones without a zero byte at their end more than half came back wrong."""
+    topic, group = Topic(unique("notes"), 60, ()), unique("notes-group")
+    await ensure_topics(kafka_broker, [topic])
+    written = {Partition(topic.name, n): Position(n, f"{n} {n * 37} {n % 7}") for n in range(60)}
+    old, new = Member("kafka-python"), Member("librdkafka")
+    await old.join(kafka_broker, group, topic.name)
+    await until(lambda: len(old.owned) == 60)
+    await old.consumer.commit(written)
+    await old.leave()
+    await new.join(kafka_broker, group, topic.name)
+    await until(lambda: len(new.given) == 60)
+    assert new.given == written
+    await new.leave()
+
+
+async def test_of_notes_by_an_earlier_version_librdkafka_knows_nothing(
+    kafka_broker: str, unique: Callable[[str], str]
+) -> None:
+    """They have no end: the number at theirs may be any."""
+    topic, group = Topic(unique("notes"), 60, ()), unique("notes-group")
+    await ensure_topics(kafka_broker, [topic])
+    partitions = [kafka.TopicPartition(topic.name, n) for n in range(60)]
+    earlier = kafka.KafkaConsumer(bootstrap_servers=kafka_broker, group_id=group, enable_auto_commit=False)
+    earlier.assign(partitions)
+    earlier.commit(
+        {tp: kafka.OffsetAndMetadata(tp.partition, f"{tp.partition} 1 2", -1) for tp in partitions}
+    )
+    earlier.close()
+    new = Member("librdkafka")
+    await new.join(kafka_broker, group, topic.name)
+    await until(lambda: len(new.given) == 60)
+    assert new.given == {Partition(topic.name, n): Position(n) for n in range(60)}
+    await new.leave()

@@ -1,8 +1,9 @@
 """Notes kept with committed offsets, as they stand at the broker: closed by a mark.
 
-librdkafka reads what another client has committed without its end: it copies the bytes, and then looks for a
-zero byte that is not among them, so that whatever lies behind in memory may follow. (Its own commits have the
-zero byte; see `rd_kafka_topic_partition_list_update`.) A number in a note would become another one.
+librdkafka takes a committed note for a C string, and its own commits end with a zero byte. Where that is
+missing, as in the commits of earlier versions by kafka-python, it reads on into whatever lies behind in
+memory (`rd_kafka_topic_partition_list_update` copies the bytes alone): a number becomes another one, or no
+text at all.
 """
 
 _END = "\n"

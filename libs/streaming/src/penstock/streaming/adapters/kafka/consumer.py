@@ -22,6 +22,12 @@ _COMMIT_SECONDS = 5.0
 log = structlog.get_logger()
 
 
+def _as_committed(position: Position) -> Any:
+    """Return what to commit. Without the zero byte librdkafka would not see where a note ends."""
+    note = closed(position.note)
+    return kafka.OffsetAndMetadata(position.offset, note and note + "\0", -1)
+
+
 class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  # kafka-python has no types
     """Commits what is done before partitions go, and notes which went and came. Runs in the I/O thread."""
 
@@ -34,7 +40,7 @@ class _Rebalance(kafka.AsyncConsumerRebalanceListener):  # type: ignore[misc]  #
 
     async def on_partitions_revoked(self, revoked: Sequence[Any]) -> None:
         offsets = {
-            tp: kafka.OffsetAndMetadata(position.offset, closed(position.note), -1)
+            tp: _as_committed(position)
             for tp in revoked
             if (position := self._committable(Partition(tp.topic, tp.partition))) is not None
         }
@@ -95,7 +101,7 @@ class KafkaGroupConsumer:
         committed = self._client.committed(kafka.TopicPartition(*partition), metadata=True)
         if not committed:
             return Position(0)
-        # Read to the byte here, so one without a mark counts, too. confluent-kafka adds C's end.
+        # This library reads to the byte, so a note of an earlier version, which has no mark, counts as well.
         return Position(committed.offset, (committed.metadata or "").rstrip("\0\n"))
 
     def _is_stable(self) -> bool:
@@ -139,7 +145,7 @@ class KafkaGroupConsumer:
         """Start a commit: polls go on while the broker writes it."""
         mine = {Partition(tp.topic, tp.partition): tp for tp in self._client.assignment()}
         owned = {
-            mine[partition]: kafka.OffsetAndMetadata(position.offset, closed(position.note), -1)
+            mine[partition]: _as_committed(position)
             for partition, position in offsets.items()
             if partition in mine
         }

@@ -266,7 +266,14 @@ class LibrdkafkaConsumer:
 
 def _position(there: TopicPartition) -> Position | None:
     """Return what is committed, or None."""
-    return Position(there.offset, opened(there.metadata or "")) if there.offset >= 0 else None
+    return Position(there.offset, _note(there)) if there.offset >= 0 else None
+
+
+def _note(there: TopicPartition) -> str:
+    try:
+        return opened(there.metadata or "")
+    except UnicodeDecodeError:  # it had no end, and what lies behind it is no text
+        return ""
 
 
 async def open_consumer(
