@@ -112,6 +112,7 @@ def test_events_are_read_with_ids_and_comments_are_none() -> None:
     assert parse(b"id: 7\ndata: x") == ServerEvent(7, b"x")
     assert parse(b"data: x") == ServerEvent(None, b"x")
     assert parse(b": keep-alive") is None
+    assert parse(b": keep-alive\nid: 7\ndata: x") == ServerEvent(7, b"x")
 
 
 async def test_events_join_across_reads() -> None:

@@ -22,7 +22,7 @@ async def test_all_get_the_result_of_one_piece_of_work() -> None:
     await asyncio.sleep(0)
     go.set()
     assert await asyncio.gather(*waiting[1:]) == ["done", "done"]
-    assert (begun, len(shared)) == (1, 0)
+    assert begun == 1
     assert await shared.do("x", work) == "done"
     assert begun == 2
 
@@ -55,7 +55,6 @@ async def test_what_was_forgotten_is_begun_anew() -> None:
     assert old is not new
     await asyncio.gather(old, new)
     assert sorted(current) == [False, True]
-    assert "x" not in shared
 
 
 async def test_closing_cancels_what_runs() -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from penstock.gateway.domain.answer import Answer
 
 KEPT_S = 20.0
+"""Longer than clients usually rest before they try again."""
 MAX_CHARS = 1 << 22
 EMPTY_CHARS = 512
 """What an answer takes beside its text, so that many short ones are bounded, too."""

@@ -13,17 +13,11 @@ log = structlog.get_logger(__name__)
 
 
 class SingleFlight(Generic[Key, Result]):
-    """Work by key. It is nobody's own: it goes on when those who waited for it have left."""
+    """Work by key. It goes on when those who waited for it have left."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._running: dict[Key, asyncio.Task[Result]] = {}
-
-    def __len__(self) -> int:
-        return len(self._running)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._running
 
     async def do(self, key: Key, work: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Return the result of the work of this key, which is begun unless it runs. Raises what it raises."""
@@ -38,7 +32,7 @@ class SingleFlight(Generic[Key, Result]):
         return task
 
     def forget(self, key: Key) -> None:
-        """Let the next who wants it begin anew: what runs now may give a result that is out of date."""
+        """Give what runs now to nobody else: its result may be out of date."""
         self._running.pop(key, None)
 
     def runs_now(self, key: Key) -> bool:
