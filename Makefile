@@ -178,11 +178,11 @@ test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, a mi
 	@$(TRAINER_BIN)/mypy --config-file $(TRAINER)/pyproject.toml $(TRAINER)/src
 	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
 
-$(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/pyproject.toml
+$(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/pyproject.toml libs/lora/pyproject.toml
 	@echo "==> The trainer's environment in $(TRAINER_VENV)"
 	@[ -x $(TRAINER_BIN)/python ] || $(PYTHON) -m venv --without-pip $(TRAINER_VENV)
 	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip sync --quiet --require-hashes $(TRAINER)/requirements.lock
-	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e $(TRAINER)
+	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e libs/lora -e $(TRAINER)
 	@touch $@
 
 clean: stop ## Stop, and remove everything that was installed, fetched or stored here
@@ -213,4 +213,4 @@ lock: $(BIN)/uv ## Resolve requirements.lock again from every pyproject.toml
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	  --constraints requirements.lock e2e/browser/requirements.in -o e2e/browser/requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra dev \
-	  --constraints requirements.lock services/trainer/pyproject.toml -o services/trainer/requirements.lock
+	  --no-emit-package penstock-lora --constraints requirements.lock services/trainer/pyproject.toml -o services/trainer/requirements.lock

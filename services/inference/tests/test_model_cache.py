@@ -8,7 +8,7 @@ from penstock.inference.adapters.openvino_text import TextModelSource
 
 
 def _source(model: Path, cache: Path) -> TextModelSource:
-    return TextModelSource(model, cache, 1024, 4, 256, prefix_caching=True)
+    return TextModelSource(model, None, cache, 1024, 4, 256, prefix_caching=True)
 
 
 def test_the_engine_gets_a_file_of_its_own_which_it_may_write(

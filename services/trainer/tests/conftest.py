@@ -6,7 +6,7 @@ import gguf
 import numpy as np
 import pytest
 
-from penstock.trainer.model.gguf import ModelFile
+from penstock.lora.model_file import ModelFile
 
 WIDTH, HIDDEN, LAYERS, HEADS, KV_HEADS = 64, 96, 3, 4, 2
 

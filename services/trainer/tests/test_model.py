@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from penstock.lora.model_file import ModelFile
 from penstock.trainer.batches import Row, batch, in_order
 from penstock.trainer.model import llama, lora
-from penstock.trainer.model.gguf import ModelFile
+from penstock.trainer.model.base import shape_of
 from penstock.trainer.model.tokens import Tokens
 from penstock.trainer.score import judge, scores
 from penstock.trainer.train import Run, Settings, _compiled
@@ -37,21 +38,21 @@ def _rows(how_many: int) -> list[Row]:
 
 
 def test_an_adapter_changes_nothing_before_it_learns(tiny: ModelFile, frozen: llama.Frozen) -> None:
-    tokens, shape = jnp.arange(24).reshape(2, 12), tiny.shape()
+    tokens, shape = jnp.arange(24).reshape(2, 12), shape_of(tiny)
     adapter = lora.start(CHOICE, shape, seed=3)
     with_it = llama.hidden_states(frozen, adapter, CHOICE.scale, tokens, shape)
     assert np.array_equal(with_it, llama.hidden_states(frozen, {}, 1.0, tokens, shape))
 
 
 def test_what_stands_behind_changes_nothing_before_it(tiny: ModelFile, frozen: llama.Frozen) -> None:
-    shape = tiny.shape()
+    shape = shape_of(tiny)
     one = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 0, 0]]), shape)
     other = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 9, 9]]), shape)
     np.testing.assert_allclose(one[:, :3], other[:, :3], rtol=1e-6)
 
 
 def test_layers_below_the_first_learn_nothing(tiny: ModelFile, frozen: llama.Frozen) -> None:
-    choice, shape = lora.Choice(rank=2, alpha=4, matrices=("attn_v",), first=2), tiny.shape()
+    choice, shape = lora.Choice(rank=2, alpha=4, matrices=("attn_v",), first=2), shape_of(tiny)
     adapter = lora.start(choice, shape, seed=3)
     assert adapter["attn_v"]["a"].shape[0] == 1
     arrays = lora.to_arrays(adapter, choice)
@@ -65,8 +66,8 @@ def test_layers_below_the_first_learn_nothing(tiny: ModelFile, frozen: llama.Fro
 
 
 def test_an_adapter_is_stored_and_read_again(tiny: ModelFile) -> None:
-    adapter = lora.start(CHOICE, tiny.shape(), seed=3)
-    again = lora.from_arrays(lora.to_arrays(adapter, CHOICE), CHOICE, tiny.shape())
+    adapter = lora.start(CHOICE, shape_of(tiny), seed=3)
+    again = lora.from_arrays(lora.to_arrays(adapter, CHOICE), CHOICE, shape_of(tiny))
     for one, other in zip(jax.tree.leaves(adapter), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
 
@@ -90,8 +91,8 @@ def test_batches_come_in_an_order_that_the_seed_decides() -> None:
 
 def test_loss_is_that_of_the_answers_tokens_alone(tiny: ModelFile, frozen: llama.Frozen) -> None:
     [row] = _rows(1)
-    losses, hits = scores({}, frozen, batch([row], 48), tiny.shape(), 1.0)
-    states = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([row.prompt + row.answer]), tiny.shape())
+    losses, hits = scores({}, frozen, batch([row], 48), shape_of(tiny), 1.0)
+    states = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([row.prompt + row.answer]), shape_of(tiny))
     told = jax.nn.log_softmax(llama.logits(frozen, states[0]), axis=-1)
     wanted = [-told[len(row.prompt) - 1 + at, token] for at, token in enumerate(row.answer)]
     np.testing.assert_allclose(losses[0, :4], wanted, rtol=1e-4)
@@ -100,7 +101,7 @@ def test_loss_is_that_of_the_answers_tokens_alone(tiny: ModelFile, frozen: llama
 
 def _run(folder: Path, tiny: ModelFile, frozen: llama.Frozen, clock: Iterator[int]) -> Run:
     settings = Settings(choice=CHOICE, budget=600, warmup=2, checkpoint_seconds=2, validations=2)
-    return Run(folder, settings, frozen, tiny.shape(), lambda: float(next(clock)), lambda _: None)
+    return Run(folder, settings, frozen, shape_of(tiny), lambda: float(next(clock)), lambda _: None)
 
 
 def test_a_run_that_is_killed_goes_on_to_the_same_weights(
@@ -133,7 +134,7 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(
 
 def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
     _run(tmp_path, tiny, frozen, count()).plan(_rows(3), 4, 0)
-    other = Run(tmp_path, Settings(seed=99), frozen, tiny.shape(), lambda: 0.0, lambda _: None)
+    other = Run(tmp_path, Settings(seed=99), frozen, shape_of(tiny), lambda: 0.0, lambda _: None)
     with pytest.raises(ValueError, match="another run"):
         other.plan(_rows(3), 4, 0)
     with pytest.raises(ValueError, match="another run"):
@@ -148,9 +149,9 @@ def test_minutes_become_steps_by_measuring(tmp_path: Path, tiny: ModelFile, froz
 def test_training_lowers_the_loss(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
     rows = _rows(6)
     run = Run(
-        tmp_path, Settings(choice=CHOICE, budget=600, peak=2e-2, warmup=2), frozen, tiny.shape(), float, str
+        tmp_path, Settings(choice=CHOICE, budget=600, peak=2e-2, warmup=2), frozen, shape_of(tiny), float, str
     )
-    score, _ = _compiled(tiny.shape(), CHOICE.scale, True, 1.0)
+    score, _ = _compiled(shape_of(tiny), CHOICE.scale, True, 1.0)
     before = judge(lambda given: score(run.adapter, frozen, given), rows, 600)
     run.train(rows, [], 30)
     after = judge(lambda given: score(run.adapter, frozen, given), rows, 600)

@@ -272,6 +272,25 @@ async def test_a_converted_model_that_was_cut_off(scene: MakeScene) -> None:
     assert "openvino_model.bin cannot be read (No such file or directory)" in finding.wrong
 
 
+async def test_an_adapter_that_is_damaged_or_of_another_model(
+    scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gguf, adapter = tmp_path / "own.gguf", tmp_path / "adapter.safetensors"
+    gguf.write_bytes(b"GGUF")
+    monkeypatch.setenv("PENSTOCK_MODEL_ADAPTER", str(adapter))
+    [finding] = await models.look(scene())
+    assert (finding.code, finding.looked_at) == ("models.missing", str(adapter))
+    adapter.write_bytes((2).to_bytes(8, "little") + b"[]")
+    [finding] = await models.look(scene())
+    assert (finding.code, finding.wrong) == ("models.damaged", "It is no safetensors file.")
+    head = json.dumps({"__metadata__": {"base": hashlib.sha256(b"GGUF").hexdigest()}}).encode()
+    adapter.write_bytes(len(head).to_bytes(8, "little") + head)
+    [finding] = await models.look(scene())  # the package's model is another one
+    assert (finding.code, "was not trained on" in finding.wrong) == ("models.damaged", True)
+    monkeypatch.setenv("PENSTOCK_MODEL", str(gguf))
+    assert await models.look(scene()) == []
+
+
 async def test_models_of_ones_own(scene: MakeScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gguf, encoder = tmp_path / "own.gguf", tmp_path / "encoder"
     gguf.write_bytes(b"<html>not found</html>")

@@ -33,6 +33,7 @@ def make_parts(settings: Settings) -> Parts:
     """Return what the service is made of. Raises ModelFileMissingError."""
     source = TextModelSource(
         path=settings.model or default_text_model(),
+        adapter=settings.model_adapter,
         cache=settings.model_cache,
         kv_cache_tokens=settings.inference_kv_cache_tokens,
         max_batch_size=settings.inference_max_batch_size,

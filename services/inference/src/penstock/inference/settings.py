@@ -17,6 +17,8 @@ class Settings(BaseSettings):
 
     model: Path | None = None
     """A GGUF file or a directory with an OpenVINO model; unset: SmolLM2 from its Python package."""
+    model_adapter: Path | None = None
+    """A LoRA adapter (penstock.lora) that becomes part of the model, which has to be a GGUF file."""
     model_id: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
     """What /info calls the model."""
     model_cache: Path | None = None
@@ -54,6 +56,11 @@ class Settings(BaseSettings):
             raise ValueError("PENSTOCK_INFERENCE_KV_CACHE_TOKENS must hold ..._MAX_TOTAL_TOKENS")
         if self.model is not None and not self.model.exists():
             raise ValueError(f"PENSTOCK_MODEL: no such file or directory: {self.model}")
+        if self.model_adapter is not None:
+            if not self.model_adapter.is_file():
+                raise ValueError(f"PENSTOCK_MODEL_ADAPTER: no such file: {self.model_adapter}")
+            if self.model is not None and self.model.is_dir():
+                raise ValueError("PENSTOCK_MODEL_ADAPTER needs a GGUF file in PENSTOCK_MODEL")
         if self.embedding_model is not None and not self.embedding_model.is_dir():
             raise ValueError(f"PENSTOCK_EMBEDDING_MODEL: no such directory: {self.embedding_model}")
         return self

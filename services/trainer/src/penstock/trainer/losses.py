@@ -7,10 +7,11 @@ from pathlib import Path
 
 import jax
 
-from penstock.trainer.adapter import load as load_adapter
+from penstock.lora.adapter import load as load_adapter
+from penstock.lora.model_file import ModelFile
 from penstock.trainer.batches import Row, read, rows
 from penstock.trainer.model import llama, lora
-from penstock.trainer.model.gguf import ModelFile
+from penstock.trainer.model.base import shape_of
 from penstock.trainer.model.tokens import Tokens
 from penstock.trainer.score import judge, scores
 
@@ -28,7 +29,7 @@ def losses(base: Path, adapter: Path, merged: Path, examples: Path, count: int) 
     tokens = Tokens(file)
     found = rows([*read(examples, "validation")[:count], *read(examples, "unseen")[:count]], tokens)
     choice = lora.Choice(about.rank, about.alpha, about.matrices, about.first_layer)
-    learned = lora.from_arrays(arrays, choice, file.shape())
+    learned = lora.from_arrays(arrays, choice, shape_of(file))
     frozen = llama.load(file)
     before = _loss(file, frozen, {}, 1.0, found)
     taught = _loss(file, frozen, learned, about.scale, found)
@@ -39,5 +40,5 @@ def losses(base: Path, adapter: Path, merged: Path, examples: Path, count: int) 
 def _loss(
     file: ModelFile, frozen: llama.Frozen, adapter: lora.Adapter, scale: float, found: list[Row]
 ) -> float:
-    score = jax.jit(partial(scores, shape=file.shape(), scale=scale))
+    score = jax.jit(partial(scores, shape=shape_of(file), scale=scale))
     return judge(partial(score, adapter, frozen), found, _BUDGET)["loss"]

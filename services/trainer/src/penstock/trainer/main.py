@@ -1,6 +1,6 @@
 """The trainer's command: `data`, `train`, `merge`, `check-loss`, `check-answers`.
 
-Each command imports what it needs when it is called: merging runs where JAX is not installed.
+Each command imports what it needs when it is called, so that `--help` does not wait for JAX.
 """
 
 from __future__ import annotations
@@ -51,7 +51,6 @@ def _parser() -> argparse.ArgumentParser:
     merge.add_argument(
         "--kind", choices=("Q8_0", "F16"), default="Q8_0", help="of touched matrices (%(default)s)"
     )
-    merge.add_argument("--unchecked", action="store_true", help="half the time, as for a set-up")
     merge.set_defaults(run=_merge)
     loss = commands.add_parser("check-loss", help="loss after merging, beside that of base and adapter")
     loss.add_argument("--count", type=int, default=48)
@@ -120,10 +119,11 @@ def _data(given: argparse.Namespace) -> None:
 
 
 def _train(given: argparse.Namespace) -> None:
-    from penstock.trainer.adapter import save
+    from penstock.lora.adapter import save
+    from penstock.lora.model_file import ModelFile
     from penstock.trainer.batches import read, rows
     from penstock.trainer.model import llama, lora
-    from penstock.trainer.model.gguf import MATRICES, ModelFile
+    from penstock.trainer.model.base import MATRICES, shape_of
     from penstock.trainer.model.tokens import Tokens
     from penstock.trainer.train import Run, Settings
 
@@ -139,8 +139,8 @@ def _train(given: argparse.Namespace) -> None:
         [*read(given.examples, "validation")[: given.held], *read(given.examples, "unseen")[: given.held]],
         tokens,
     )
-    _say(f"{len(found)} rows, {2 * choice.values(file.shape()) / 1e6:.1f} MB to learn")
-    run = Run(given.folder, settings, llama.load(file), file.shape(), time.monotonic, _say)
+    _say(f"{len(found)} rows, {2 * choice.values(shape_of(file)) / 1e6:.1f} MB to learn")
+    run = Run(given.folder, settings, llama.load(file), shape_of(file), time.monotonic, _say)
     steps = run.plan(found, given.steps, given.minutes)
     run.train(found, held, steps)
     about = _about(given, choice, steps)
@@ -149,8 +149,8 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _about(given: argparse.Namespace, choice: Any, steps: int) -> Any:
-    from penstock.trainer.adapter import About
-    from penstock.trainer.model.gguf import sha256_of
+    from penstock.lora.adapter import About
+    from penstock.lora.model_file import sha256_of
     from penstock.trainer.prompt import READER
 
     return About(
@@ -167,13 +167,12 @@ def _about(given: argparse.Namespace, choice: Any, steps: int) -> Any:
 
 
 def _merge(given: argparse.Namespace) -> None:
-    from penstock.trainer.merge import check, merge
+    from penstock.lora.merge import check, merge
 
     merge(_base(given), given.adapter, given.merged, given.kind)
     _say(f"{given.merged}: {given.merged.stat().st_size / 1e6:.0f} MB")
-    if not given.unchecked:
-        worst = check(_base(given), given.adapter, given.merged)
-        _say(f"as base + adapter; the largest error is {worst:.2f} of what rounding explains")
+    worst = check(_base(given), given.adapter, given.merged)
+    _say(f"as base + adapter; the largest error is {worst:.2f} of what rounding explains")
 
 
 def _check_loss(given: argparse.Namespace) -> None:
@@ -191,7 +190,7 @@ def _check_answers(given: argparse.Namespace) -> None:
 
 
 def _base(given: argparse.Namespace) -> Path:
-    from penstock.trainer.model.gguf import base_file
+    from penstock.trainer.model.base import base_file
 
     return given.base or base_file()
 

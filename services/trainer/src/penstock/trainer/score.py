@@ -12,7 +12,7 @@ import numpy as np
 
 from penstock.trainer.batches import Batch, Row, batch, of_one_length
 from penstock.trainer.data.examples import UNANSWERABLE
-from penstock.trainer.model.gguf import Shape
+from penstock.trainer.model.base import Shape
 from penstock.trainer.model.llama import Frozen, hidden_states, logits
 from penstock.trainer.model.lora import Adapter
 

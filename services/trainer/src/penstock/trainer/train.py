@@ -19,7 +19,7 @@ import optax
 from penstock.trainer import checkpoint
 from penstock.trainer.batches import Batch, Row, batch, in_order
 from penstock.trainer.model import lora
-from penstock.trainer.model.gguf import Shape
+from penstock.trainer.model.base import Shape
 from penstock.trainer.model.llama import Frozen
 from penstock.trainer.score import Scored, judge, scores
 

@@ -21,7 +21,6 @@ PACKS: Mapping[str, tuple[str, ...]] = {
 }
 """The packages that carry the default models, and the ends of the names of the files that are used."""
 _ENCODER = ("config.json", "vocab.txt", "model.safetensors")
-_BLOCK = 1 << 20
 _GGUF = b"GGUF"
 _CONSTANT = re.compile(rb'offset="(\d+)"[^>]*? size="(\d+)"')
 
@@ -35,6 +34,7 @@ async def look(scene: Scene) -> list[Finding]:
 
 def _look(scene: Scene) -> list[Finding]:
     model, encoder = scene.given("MODEL"), scene.given("EMBEDDING_MODEL")
+    adapter = scene.given("MODEL_ADAPTER")
     text_pack, encoder_pack = PACKS
     cache = Path(scene.given("MODEL_CACHE") or scene.state.folder / "models")
     return [
@@ -44,6 +44,7 @@ def _look(scene: Scene) -> list[Finding]:
             if encoder
             else packed(encoder_pack, metadata.distributions(name=encoder_pack))
         ),
+        *(_own_adapter(Path(adapter), _base(model)) if adapter else ()),
         *_cached(cache),
     ]
 
@@ -76,11 +77,14 @@ def packed(name: str, found: Iterable[metadata.Distribution]) -> Iterator[Findin
 
 
 def _hash(path: Path, mode: str) -> str:
-    digest = hashlib.new(mode)
     with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
+        digest = hashlib.file_digest(file, mode).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _own_model(path: Path) -> Iterator[Finding]:
@@ -100,6 +104,26 @@ def _own_encoder(folder: Path) -> Iterator[Finding]:
     problem = _safetensors_problem(folder / "model.safetensors")
     if problem:
         yield error("models.damaged", str(folder / "model.safetensors"), problem, to_do)
+
+
+def _own_adapter(path: Path, base: Path | None) -> Iterator[Finding]:
+    problem = _safetensors_problem(path)
+    if not problem and base is not None and _trained_on(path) != _sha256(base):
+        problem = f"It was not trained on {base}, so it does not fit that model."
+    if problem:
+        code = "models.damaged" if path.exists() else "models.missing"
+        to_do = "Correct or unset PENSTOCK_MODEL_ADAPTER, or set PENSTOCK_MODEL to its own base."
+        yield error(code, str(path), problem, to_do)
+
+
+def _base(model: str | None) -> Path | None:
+    """The GGUF file that an adapter becomes part of; None where there is none, which is said elsewhere."""
+    if model:
+        return Path(model) if Path(model).is_file() else None
+    text_pack = next(iter(PACKS))
+    carried = [file for package in metadata.distributions(name=text_pack) for file in package.files or ()]
+    paths = (Path(str(file.locate())) for file in carried if file.name.endswith(PACKS[text_pack]))
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _cached(cache: Path) -> Iterator[Finding]:
@@ -134,16 +158,30 @@ def _gguf_problem(path: Path) -> str:
 
 
 def _safetensors_problem(path: Path) -> str:
-    """Whether the file is as long as its head says: 8 bytes of length, JSON with data_offsets, the data."""
+    """Whether the file is as long as its head says."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if length > path.stat().st_size:
-                return "It is cut off."
-            head = msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
+        start, head = _safetensors_head(path)
+        size = path.stat().st_size
     except OSError as failure:
         return f"It cannot be read ({failure.strerror})."
+    except EOFError:
+        return "It is cut off."
     except msgspec.DecodeError:
         return "It is no safetensors file."
     ends = [offsets[1] for one in head.values() if isinstance(offsets := one.get("data_offsets"), list)]
-    return "It is cut off." if path.stat().st_size < 8 + length + max(ends, default=0) else ""
+    return "It is cut off." if size < start + max(ends, default=0) else ""
+
+
+def _safetensors_head(path: Path) -> tuple[int, dict[str, dict[str, object]]]:
+    """Where the data begins, and what stands before it: 8 bytes of length, JSON with data_offsets."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if 8 + length > path.stat().st_size:
+            raise EOFError
+        return 8 + length, msgspec.json.decode(file.read(length), type=dict[str, dict[str, object]])
+
+
+def _trained_on(adapter: Path) -> object:
+    """The SHA-256 of an adapter's base, as its head says (penstock.lora)."""
+    _, head = _safetensors_head(adapter)
+    return head.get("__metadata__", {}).get("base")

@@ -187,6 +187,8 @@ class TextModelSource:
     """Where the model is, and how much room it gets."""
 
     path: Path
+    adapter: Path | None
+    """A LoRA adapter for a GGUF file."""
     cache: Path | None
     kv_cache_tokens: int
     max_batch_size: int
@@ -196,13 +198,16 @@ class TextModelSource:
     """Of the engine; None: OpenVINO's choice, one a core."""
 
     def load(self) -> TextModel:
-        """Load the model: seconds of work. A GGUF file is converted, only once where there is a cache."""
+        """Load the model: seconds of work. A GGUF file is converted, only once where there is a cache.
+
+        Raises OSError, or RuntimeError for files that are of no use (AdapterError is one).
+        """
         if self.path.is_dir():
             return self._load(self.path, {})
         if self.cache is None:
             with tempfile.TemporaryDirectory() as place:
                 return self._convert(Path(place) / "model")
-        converted = self.cache / _fingerprint(self.path)
+        converted = self.cache / self._fingerprint()
         if (converted / "openvino_model.xml").is_file():
             return self._load(converted, {})
         return self._convert(converted)
@@ -215,12 +220,22 @@ class TextModelSource:
             work.mkdir()
             # OpenVINO opens a GGUF file for writing, too, and an installed one may not be ours to write.
             copy = work / "model.gguf"
-            shutil.copyfile(self.path, copy)
+            if self.adapter is None:
+                shutil.copyfile(self.path, copy)
+            else:
+                _merge(self.path, self.adapter, copy)
             model = self._load(copy, {"enable_save_ov_model": True})
             copy.unlink()
             if not target.exists():
                 work.rename(target)
         return model
+
+    def _fingerprint(self) -> str:
+        """Return a name that another file, another version of it, or another engine does not get."""
+        told = f"{_state(self.path)}:{genai.__version__}"
+        if self.adapter is not None:
+            told += f":{_state(self.adapter)}"
+        return f"{self.path.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
 
     def _load(self, path: Path, properties: dict[str, object]) -> TextModel:
         scheduler = genai.SchedulerConfig()
@@ -238,6 +253,17 @@ class TextModelSource:
         model = TextModel(OpenVinoPipeline(pipeline), OpenVinoTokenizer(tokenizer, directory))
         _warm_up(model)
         return model
+
+
+def _state(path: Path) -> str:
+    state = path.stat()
+    return f"{path.name}:{state.st_size}:{state.st_mtime_ns}:{os.fspath(path.resolve())}"
+
+
+def _merge(base: Path, adapter: Path, target: Path) -> None:
+    from penstock.lora.merge import merge  # a third of a second, which only a first start has to pay
+
+    merge(base, adapter, target, "Q8_0")
 
 
 def _warm_up(model: TextModel) -> None:
@@ -262,9 +288,3 @@ def _vocabulary(tokenizer: Any) -> Vocabulary:
 
 
 _BRACKETS = {(b"<", b">"), (b"[", b"]")}
-
-
-def _fingerprint(path: Path) -> str:
-    state = path.stat()
-    told = f"{path.name}:{state.st_size}:{state.st_mtime_ns}:{os.fspath(path.resolve())}:{genai.__version__}"
-    return f"{path.stem}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from penstock.trainer.model.gguf import MATRICES, ModelFile, Shape
+from penstock.lora.model_file import ModelFile
+from penstock.trainer.model.base import MATRICES, Shape, shape_of
 from penstock.trainer.model.lora import Adapter
 
 Frozen: TypeAlias = dict[str, jax.Array]
@@ -23,7 +24,7 @@ _NORMS = ("attn_norm", "ffn_norm")
 
 def load(file: ModelFile) -> Frozen:
     """Return a file's weights in 32 bits."""
-    layers = file.shape().layers
+    layers = shape_of(file).layers
 
     def stacked(name: str) -> jax.Array:
         weights = [file.weight(f"blk.{layer}.{name}.weight") for layer in range(layers)]

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.trainer.model.gguf import MATRICES, Shape
+from penstock.trainer.model.base import MATRICES, Shape
 
 Adapter: TypeAlias = dict[str, dict[str, jax.Array]]
 """By matrix: `a` is (layers, in, rank), `b` is (layers, rank, out)."""

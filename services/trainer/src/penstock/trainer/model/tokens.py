@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from penstock.trainer.model.gguf import ModelFile
+from penstock.lora.model_file import ModelFile
 from penstock.trainer.prompt import END
 
 _CONTROL = 3  # as GGUF marks tokens that no text spells

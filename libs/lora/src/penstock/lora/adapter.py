@@ -1,4 +1,4 @@
-"""The adapter's file: safetensors in 16 bits, and what it was made from. Needs numpy and safetensors only."""
+"""The adapter's file: safetensors in 16 bits, and what it was made from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
+
+from penstock.lora.errors import AdapterError
+
+_FORMAT = "penstock-lora-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ class About:
 def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> None:
     """Write an adapter; the same arrays and facts give the same bytes."""
     texts = {
-        "format": "penstock-lora-1",
+        "format": _FORMAT,
         "base": about.base,
         "rank": str(about.rank),
         "alpha": repr(about.alpha),
@@ -50,13 +54,24 @@ def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> No
 
 
 def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:
-    """Return an adapter's arrays by name, and what it says of itself. ValueError for any other file."""
-    with safe_open(path, framework="numpy") as file:
-        texts = file.metadata() or {}
-        if texts.get("format") != "penstock-lora-1":
-            raise ValueError(f"{path} is no adapter of this trainer")
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    return arrays, About(
+    """Return an adapter's arrays by name, and what it says of itself.
+
+    `NAME.lora_a` is (rank, in), `NAME.lora_b` is (out, rank). Raises AdapterError for any
+    other file, OSError for one that cannot be read.
+    """
+    try:
+        with safe_open(path, framework="numpy") as file:
+            texts = file.metadata() or {}
+            if texts.get("format") != _FORMAT:
+                raise AdapterError(f"{path} is no adapter that Penstock's trainer made")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        return arrays, _about(texts)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise AdapterError(f"{path} is no adapter, or damaged: {error}") from error
+
+
+def _about(texts: dict[str, str]) -> About:
+    return About(
         base=texts["base"],
         rank=int(texts["rank"]),
         alpha=float(texts["alpha"]),

@@ -1,4 +1,4 @@
-"""An adapter and its base become one GGUF file. Needs numpy, gguf and safetensors, nothing of JAX."""
+"""An adapter and its base become one GGUF file."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ import gguf
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock.trainer.adapter import load
-from penstock.trainer.model.gguf import ModelFile, sha256_of
+from penstock.lora.adapter import load
+from penstock.lora.errors import AdapterError
+from penstock.lora.model_file import ModelFile, sha256_of
 
 KINDS = {"F16": gguf.GGMLQuantizationType.F16, "Q8_0": gguf.GGMLQuantizationType.Q8_0}
 """How touched matrices may be stored. Fewer bits would round what was learned away."""
 _FILE_TYPES = {"F16": gguf.LlamaFileType.MOSTLY_F16, "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
-_CHANGED = ("general.file_type", "general.name", "general.architecture")
-_NAME = "SmolLM2 135M Instruct, reader"
+_WRITTEN_ANEW = ("general.file_type", "general.architecture")
 _BLOCK = 32  # values that share a scale in Q8_0
-
-
-class Unfit(RuntimeError):
-    """An adapter and a model do not belong together, or a merged file is not what it should be."""
 
 
 def merge(base: Path, adapter: Path, target: Path, kind: str) -> None:
@@ -29,11 +25,9 @@ def merge(base: Path, adapter: Path, target: Path, kind: str) -> None:
     byte.
 
     `kind` is one of KINDS. The same files give the same bytes. The target appears when it is whole. Raises
-    Unfit if the adapter was trained on another base.
+    AdapterError if the adapter does not belong to this base, OSError if a file cannot be read or written.
     """
-    source = _fitting(base, adapter)
-    added = _products(adapter)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    source, added = _opened(base, adapter)
     partial = target.with_suffix(".partial")
     writer = gguf.GGUFWriter(partial, source.field("general.architecture"))
     _describe(writer, source, kind)
@@ -53,12 +47,13 @@ def merge(base: Path, adapter: Path, target: Path, kind: str) -> None:
 def check(base: Path, adapter: Path, merged: Path) -> float:
     """Return the largest error of a merged value, as a share of the largest it may have by rounding alone.
 
-    Raises Unfit if that is more than 1, if another tensor or anything of the tokenizer differs from the base,
-    or if one is missing.
+    Raises AdapterError if that is more than 1, if another tensor or anything of the tokenizer differs from
+    the base, or if one is missing.
     """
-    source, result, added = _fitting(base, adapter), ModelFile(merged), _products(adapter)
+    source, added = _opened(base, adapter)
+    result = ModelFile(merged)
     if source.names != result.names:
-        raise Unfit(f"{merged} has other tensors than {base}")
+        raise AdapterError(f"{merged} has other tensors than {base}")
     worst = 0.0
     for name in source.names:
         if name in added:
@@ -66,20 +61,13 @@ def check(base: Path, adapter: Path, merged: Path) -> float:
             allowed = _rounding(wanted, result.kind(name))
             worst = max(worst, float((np.abs(result.weight(name) - wanted) / allowed).max()))
         elif source.kind(name) != result.kind(name) or not np.array_equal(source.raw(name), result.raw(name)):
-            raise Unfit(f"{name} is not as in {base}")
+            raise AdapterError(f"{name} is not as in {base}")
     if worst > 1:
-        raise Unfit(f"a merged value is {worst:.2f} times further off than rounding explains")
-    kept = {name: value for name, value, *_ in source.fields() if name not in _CHANGED}
-    if kept != {name: value for name, value, *_ in result.fields() if name not in _CHANGED}:
-        raise Unfit(f"the metadata of {merged} is not as in {base}")
+        raise AdapterError(f"a merged value is {worst:.2f} times further off than rounding explains")
+    kept = {name: value for name, value, *_ in source.fields() if name not in _WRITTEN_ANEW}
+    if kept != {name: value for name, value, *_ in result.fields() if name not in _WRITTEN_ANEW}:
+        raise AdapterError(f"the metadata of {merged} is not as in {base}")
     return worst
-
-
-def _fitting(base: Path, adapter: Path) -> ModelFile:
-    _, about = load(adapter)
-    if sha256_of(base) != about.base:
-        raise Unfit(f"{adapter} was trained on another file than {base}")
-    return ModelFile(base)
 
 
 class _Product:
@@ -87,24 +75,34 @@ class _Product:
 
     def __init__(self, a: NDArray[np.float16], b: NDArray[np.float16], scale: float) -> None:
         self._a, self._b, self._scale = a, b, np.float32(scale)
+        self.size = (len(b), a.shape[1]) if a.ndim == b.ndim == 2 and b.shape[1] == len(a) else None
 
     def __call__(self) -> NDArray[np.float32]:
         product: NDArray[np.float32] = self._b.astype(np.float32) @ self._a.astype(np.float32)
         return self._scale * product
 
 
-def _products(adapter: Path) -> dict[str, _Product]:
+def _opened(base: Path, adapter: Path) -> tuple[ModelFile, dict[str, _Product]]:
+    """Return the base and what is to be added to its tensors, by name."""
     arrays, about = load(adapter)
-    names = sorted(name.removesuffix(".lora_a") for name in arrays if name.endswith(".lora_a"))
-    return {name: _Product(arrays[f"{name}.lora_a"], arrays[f"{name}.lora_b"], about.scale) for name in names}
+    if sha256_of(base) != about.base:
+        raise AdapterError(f"{adapter} was trained on another file than {base}")
+    source = ModelFile(base)
+    added = {}
+    for name in sorted({key.rpartition(".")[0] for key in arrays}):
+        a, b = arrays.get(f"{name}.lora_a"), arrays.get(f"{name}.lora_b")
+        product = None if a is None or b is None else _Product(a, b, about.scale)
+        if product is None or name not in source.names or product.size != source.size(name):
+            raise AdapterError(f"{adapter} does not fit {base}: {name}")
+        added[name] = product
+    return source, added
 
 
 def _describe(writer: gguf.GGUFWriter, source: ModelFile, kind: str) -> None:
-    """Copy the metadata: tokenizer and numbers as they are, name and kind as they become."""
+    """Copy the metadata as it is, but for the kind of the file."""
     for name, value, outer, inner in source.fields():
-        if name not in _CHANGED:
+        if name not in _WRITTEN_ANEW:
             writer.add_key_value(name, value, outer, sub_type=inner)
-    writer.add_name(_NAME)
     writer.add_file_type(_FILE_TYPES[kind])
 
 

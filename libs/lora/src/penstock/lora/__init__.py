@@ -1,0 +1,1 @@
+"""LoRA adapters: their file, and how one becomes part of a GGUF model."""

@@ -1,0 +1,74 @@
+"""An adapter becomes part of the real model, once, and one that does not fit is said to."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from penstock.inference.adapters.model_files import default_text_model
+from penstock.inference.adapters.openvino_text import TextModel, TextModelSource
+from penstock.inference.domain.generation import Sampling
+from penstock.inference.settings import Settings
+from penstock.lora.adapter import About, save
+from penstock.lora.errors import AdapterError
+from penstock.lora.model_file import sha256_of
+
+_PROMPT = "The capital of France is"
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    """Noise beside one matrix of the middle layer: enough to change what the model says."""
+    return _adapter(tmp_path / "adapter.safetensors", sha256_of(default_text_model()))
+
+
+def _adapter(path: Path, base: str) -> Path:
+    random = np.random.default_rng(3)
+    arrays = {
+        "blk.14.ffn_down.weight.lora_a": random.normal(0, 1, (4, 1536)).astype(np.float16),
+        "blk.14.ffn_down.weight.lora_b": random.normal(0, 1, (576, 4)).astype(np.float16),
+    }
+    save(path, arrays, About(base, 4, 4.0, ("ffn_down",), 14, 3, 0, "none", "none"))
+    return path
+
+
+def _source(cache: Path, adapter: Path | None) -> TextModelSource:
+    return TextModelSource(default_text_model(), adapter, cache, 1024, 4, 256, prefix_caching=False)
+
+
+def _said(model: TextModel) -> list[int]:
+    handle = model.pipeline.add(model.tokenizer.encode(_PROMPT), 8, Sampling())
+    ids: list[int] = []
+    while model.pipeline.busy():
+        model.pipeline.step()
+        if read := handle.read():
+            ids.extend(read.ids)
+    return ids
+
+
+def test_the_model_says_something_else_with_an_adapter(tmp_path: Path, adapter: Path) -> None:
+    cache = tmp_path / "cache"
+    plain = _said(_source(cache, None).load())
+    taught = _said(_source(cache, adapter).load())
+    assert len(plain) == len(taught) == 8
+    assert plain != taught
+    assert len(list(cache.iterdir())) == 2
+    assert not list(cache.rglob("*.gguf"))
+    adapter_state = [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))]
+    assert _said(_source(cache, adapter).load()) == taught
+    assert [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))] == adapter_state
+
+
+def test_an_adapter_of_another_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    other = _adapter(tmp_path / "other.safetensors", "0" * 64)
+    with pytest.raises(AdapterError, match="trained on another file"):
+        _source(tmp_path / "cache", other).load()
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_settings_say_what_an_adapter_needs(tmp_path: Path, adapter: Path) -> None:
+    with pytest.raises(ValidationError, match="PENSTOCK_MODEL_ADAPTER: no such file"):
+        Settings(model_adapter=tmp_path / "absent")
+    with pytest.raises(ValidationError, match="needs a GGUF file"):
+        Settings(model=tmp_path, model_adapter=adapter)
