@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from penstock.gateway.readback import NEAR_MS
 from penstock.gateway.recall import RecallLimits
 from penstock.messages import ids
 from penstock.messages.chat import AnswerStarted, AnswerText
+from penstock.messages.topics import CHAT_RESPONSES
 from penstock.streaming.ports import BrokerError
 from services.gateway.tests.test_resume import asked, code, same
 
@@ -30,6 +32,30 @@ async def test_many_that_resume_at_once_cost_few_passes(start_stand: Any, kit: A
     assert second.gateway.history.passes < 9 * 30  # eight partitions of questions and one of answers a round
     await asyncio.gather(*asking)
     assert second.gateway.recalls._reading.used == 0
+
+
+async def test_an_answer_that_has_not_begun_is_not_looked_for_in_the_distant_past(
+    pair: Any, kit: Any, monkeypatch: Any
+) -> None:
+    """The question says when it was written. Many wait in the queue when a gateway dies; the log is long."""
+    first, second = pair
+    original = asyncio.create_task(first.ask(kit.body(stream=True)))
+    cause = (await first.question()).envelope
+    history, looked = second.gateway.history, []
+    want = history.want
+
+    def told(wanted: Any) -> None:
+        if wanted.partition.topic == CHAT_RESPONSES.name:
+            looked.append(ids.created_ms(cause.subject) - wanted.since_ms)
+        want(wanted)
+
+    monkeypatch.setattr(history, "want", told)
+    again = asyncio.create_task(second.get(cause.subject, "/stream"))
+    await second.until(lambda: cause.subject in second.gateway.following)
+    await first.say(cause, *kit.events("not yet"))
+    assert same(await again, await original, kit)
+    assert len(looked) == 1
+    assert looked[0] <= NEAR_MS
 
 
 async def test_more_recalls_than_allowed_are_refused(start_stand: Any, monkeypatch: Any) -> None:

@@ -22,7 +22,8 @@ from penstock.streaming.ports import Partition, Record
 SLACK_MS = 6 * 60_000
 """So far may clocks be apart: of gateways, stages and the broker."""
 NEAR_MS = 5_000
-"""Clocks are seldom that far apart: a first look back needs no more, and costs little."""
+"""Clocks are seldom that far apart, and those of brokers never: a first look back needs no more, and costs
+little."""
 log = structlog.get_logger(__name__)
 
 
@@ -31,6 +32,13 @@ class Place(NamedTuple):
 
     partition: int
     created_ms: int
+
+
+class Found(NamedTuple):
+    """A question in the log, and the Unix time in milliseconds at which the broker wrote it there."""
+
+    asked: Asked
+    written_ms: int
 
 
 def place_of(request_id: str) -> Place:
@@ -49,30 +57,38 @@ class Readback:
         self._new_answer = new_answer
         self._answer_ms = answer_ms
 
-    async def question(self, request_id: str) -> Asked | None:
-        """Return what was asked, None if the log has no request of this id."""
+    async def question(self, request_id: str) -> Found | None:
+        """Return the question, None if the log has no request of this id."""
         created_ms = place_of(request_id).created_ms
         near = created_ms - NEAR_MS
         found = await self._search(request_id, near, created_ms + 2 * SLACK_MS)
         return found or await self._search(request_id, created_ms - SLACK_MS, near)
 
-    async def answer(self, request_id: str, adopt: Callable[[Answer], None]) -> None:
+    async def answer(self, request_id: str, written_ms: int | None, adopt: Callable[[Answer], None]) -> None:
         """Read an answer, from a bit before its request was made on, and hand it to `adopt`.
 
         That is called in the step of the event loop in which it holds all that the live reader has passed.
+        `written_ms`: when the broker wrote the question, None if that is not known. With it, an answer whose
+        beginning is not found has not begun; without, it may have begun earlier, by another clock.
         """
-        if not await self._read(request_id, adopt, NEAR_MS):
-            await self._read(request_id, adopt, SLACK_MS)
+        created_ms = place_of(request_id).created_ms
+        near = (created_ms if written_ms is None else written_ms) - NEAR_MS
 
-    async def _search(self, request_id: str, since_ms: int, until_ms: int) -> Asked | None:
+        def suffices(answer: Answer, whole: bool) -> bool:
+            return whole and (answer.started or written_ms is not None)
+
+        if not await self._read(request_id, near, suffices, adopt):
+            await self._read(request_id, created_ms - SLACK_MS, lambda *_: True, adopt)
+
+    async def _search(self, request_id: str, since_ms: int, until_ms: int) -> Found | None:
         """Look for the question in all partitions: only the producer knows which one a key hashes to."""
-        found: asyncio.Future[Asked | None] = asyncio.get_running_loop().create_future()
+        found: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
         left = CHAT_REQUESTS.partitions
 
         def take(record: Record) -> bool:
             asked = _asked_in(record, request_id)
             if asked is not None and not found.done():
-                found.set_result(asked)
+                found.set_result(Found(asked, record.timestamp_ms))
             return found.done()
 
         def end() -> None:
@@ -93,8 +109,14 @@ class Readback:
             for wanted in search:
                 wanted.over = True
 
-    async def _read(self, request_id: str, adopt: Callable[[Answer], None], slack_ms: int) -> bool:
-        """Read from `slack_ms` before the request. Return whether the answer's beginning was found."""
+    async def _read(
+        self,
+        request_id: str,
+        since_ms: int,
+        suffices: Callable[[Answer, bool], bool],
+        adopt: Callable[[Answer], None],
+    ) -> bool:
+        """Read from `since_ms` on. Return whether what was found, and whether it has no gap, suffices."""
         place = place_of(request_id)
         answer, whole = self._new_answer(), True
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -112,8 +134,7 @@ class Readback:
         def end() -> None:
             if done.done():
                 return
-            # Text whose beginning is missing, or a bare error, may have had more before the first look.
-            found = (whole and answer.started) or slack_ms == SLACK_MS
+            found = suffices(answer, whole)
             if found:
                 adopt(answer)
             done.set_result(found)
@@ -121,7 +142,7 @@ class Readback:
         wanted = Wanted(
             Partition(CHAT_RESPONSES.name, place.partition),
             request_id.encode(),
-            place.created_ms - slack_ms,
+            since_ms,
             place.created_ms + self._answer_ms + 3 * SLACK_MS,
             take,
             end,

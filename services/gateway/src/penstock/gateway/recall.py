@@ -17,7 +17,7 @@ from penstock.gateway.domain.answer import Answer
 from penstock.gateway.domain.asked import Asked
 from penstock.gateway.following import Follower, Following
 from penstock.gateway.kept_answers import KeptAnswers
-from penstock.gateway.readback import SLACK_MS, Place, Readback, place_of
+from penstock.gateway.readback import SLACK_MS, Found, Place, Readback, place_of
 from penstock.gateway.single_flight import SingleFlight
 from penstock.messages import ids
 from penstock.messages.topics import CHAT_RESPONSES
@@ -65,9 +65,9 @@ class Recalls:
         self._limits = limits
         self._now_ms = now_ms
         self._reading = reading
-        self._questions: OrderedDict[str, Asked] = OrderedDict()
+        self._questions: OrderedDict[str, Found] = OrderedDict()
         self._answers = KeptAnswers()
-        self._looking = SingleFlight[str, Asked | None]("question")
+        self._looking = SingleFlight[str, Found | None]("question")
         self._recalling = SingleFlight[str, None]("answer")
 
     async def asked(self, request_id: str) -> Asked | None:
@@ -80,11 +80,11 @@ class Recalls:
             return subject.asked
         if self._place(request_id) is None:
             return None
-        known = self._questions.get(request_id)
-        if known is not None:
-            return known
-        async with _patience(self._limits.patience_s):
-            return await self._looking.do(request_id, lambda: self._look(request_id))
+        found = self._questions.get(request_id)
+        if found is None:
+            async with _patience(self._limits.patience_s):
+                found = await self._looking.do(request_id, lambda: self._look(request_id))
+        return None if found is None else found.asked
 
     @asynccontextmanager
     async def follow(self, request_id: str, asked: Asked) -> AsyncIterator[Follower]:
@@ -116,19 +116,21 @@ class Recalls:
         kept = -SLACK_MS <= age_ms <= self._limits.retention_ms + SLACK_MS
         return place if kept and place.partition < CHAT_RESPONSES.partitions else None
 
-    async def _look(self, request_id: str) -> Asked | None:
+    async def _look(self, request_id: str) -> Found | None:
         with self._reading.taken():
             async with _patience(2 * self._limits.patience_s):
-                asked = await self._readback.question(request_id)
-        if asked is not None:
-            self._questions[request_id] = asked
+                found = await self._readback.question(request_id)
+        if found is not None:
+            self._questions[request_id] = found
             if len(self._questions) > MAX_QUESTIONS:
                 self._questions.popitem(last=False)
-        return asked
+        return found
 
     async def _recall(self, request_id: str, asked: Asked) -> None:
         """Read an answer back, and follow it for those who wait, or will come back for it."""
         partition = ids.reply_partition(request_id)
+        question = self._questions.get(request_id)
+        written_ms = None if question is None else question.written_ms
         with ExitStack() as hold:
 
             def adopt(answer: Answer) -> None:
@@ -139,7 +141,7 @@ class Recalls:
                 async with _patience(2 * self._limits.patience_s):
                     hold.enter_context(self._live.needed(partition))
                     await self._live.arrived(partition)
-                    await self._readback.answer(request_id, adopt)
+                    await self._readback.answer(request_id, written_ms, adopt)
 
 
 @asynccontextmanager
