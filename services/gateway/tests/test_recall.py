@@ -1,4 +1,4 @@
-"""Reading back in the log: in few passes, within limits, and for whoever comes, not for one client alone."""
+"""Requests are read back from the log in few passes, within limits, and once for all who ask."""
 
 import asyncio
 import time

@@ -55,9 +55,9 @@ def test_the_model_says_something_else_with_an_adapter(tmp_path: Path, adapter: 
     assert plain != taught
     assert len(list(cache.iterdir())) == 2
     assert not list(cache.rglob("*.gguf"))
-    adapter_state = [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))]
+    before = [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))]
     assert _said(_source(cache, adapter).load()) == taught
-    assert [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))] == adapter_state
+    assert [path.stat().st_mtime_ns for path in sorted(cache.rglob("*"))] == before
 
 
 def test_an_adapter_of_another_model_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

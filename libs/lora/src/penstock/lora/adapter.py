@@ -56,8 +56,8 @@ def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> No
 def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:
     """Return an adapter's arrays by name, and what it says of itself.
 
-    `NAME.lora_a` is (rank, in), `NAME.lora_b` is (out, rank). Raises AdapterError for any
-    other file, OSError for one that cannot be read.
+    `NAME.lora_a` is (rank, in), `NAME.lora_b` is (out, rank). Raises AdapterError for any other
+    file, OSError for one that cannot be read.
     """
     try:
         with safe_open(path, framework="numpy") as file:

@@ -22,8 +22,7 @@ from penstock.streaming.ports import Partition, Record
 SLACK_MS = 6 * 60_000
 """So far may clocks be apart: of gateways, stages and the broker."""
 NEAR_MS = 5_000
-"""Clocks are seldom that far apart, and those of brokers never: a first look back needs no more, and costs
-little."""
+"""Clocks are seldom that far apart: a first look back needs no more, and costs little."""
 log = structlog.get_logger(__name__)
 
 
@@ -68,14 +67,16 @@ class Readback:
         """Read an answer, from a bit before its request was made on, and hand it to `adopt`.
 
         That is called in the step of the event loop in which it holds all that the live reader has passed.
-        `written_ms`: when the broker wrote the question, None if that is not known. With it, an answer whose
-        beginning is not found has not begun; without, it may have begun earlier, by another clock.
+        `written_ms`: when the broker wrote the question, None if that is not known. If that is not before the
+        first look's beginning, nor is the answer: one whose beginning is not found has not begun.
         """
         created_ms = place_of(request_id).created_ms
-        near = (created_ms if written_ms is None else written_ms) - NEAR_MS
+        near = created_ms - NEAR_MS
+        all_is_near = written_ms is not None and written_ms >= near
 
         def suffices(answer: Answer, whole: bool) -> bool:
-            return whole and (answer.started or written_ms is not None)
+            # Else text whose beginning is missing, or a bare error, may have had more before.
+            return whole and (answer.started or all_is_near)
 
         if not await self._read(request_id, near, suffices, adopt):
             await self._read(request_id, created_ms - SLACK_MS, lambda *_: True, adopt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
@@ -60,13 +61,13 @@ def packed(name: str, found: Iterable[metadata.Distribution]) -> Iterator[Findin
         return
     files = package.files or []
     for end in PACKS[name]:
-        file = next((one for one in files if one.as_posix().endswith(end)), None)
+        file = _ending(files, end)
         path = Path(str(file.locate())) if file else None
         if file is None or path is None or not path.is_file():
             yield error("models.missing", f"package {name}", f"Its file {end} is not there.", again)
             continue
         try:
-            damaged = file.hash is not None and _hash(path, file.hash.mode) != file.hash.value
+            damaged = file.hash is not None and _recorded(path, file.hash.mode) != file.hash.value
         except OSError as failure:
             yield error("models.damaged", str(path), f"It cannot be read ({failure.strerror}).", again)
             continue
@@ -76,15 +77,18 @@ def packed(name: str, found: Iterable[metadata.Distribution]) -> Iterator[Findin
             )
 
 
-def _hash(path: Path, mode: str) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, mode).digest()
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+def _ending(files: Iterable[metadata.PackagePath], end: str) -> metadata.PackagePath | None:
+    return next((one for one in files if one.as_posix().endswith(end)), None)
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, mode: str) -> bytes:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, mode).digest()
+
+
+def _recorded(path: Path, mode: str) -> str:
+    """A file's hash as RECORD would have it."""
+    return base64.urlsafe_b64encode(_digest(path, mode)).decode().rstrip("=")
 
 
 def _own_model(path: Path) -> Iterator[Finding]:
@@ -108,7 +112,7 @@ def _own_encoder(folder: Path) -> Iterator[Finding]:
 
 def _own_adapter(path: Path, base: Path | None) -> Iterator[Finding]:
     problem = _safetensors_problem(path)
-    if not problem and base is not None and _trained_on(path) != _sha256(base):
+    if not problem and base is not None and _trained_on(path) != _digest(base, "sha256").hex():
         problem = f"It was not trained on {base}, so it does not fit that model."
     if problem:
         code = "models.damaged" if path.exists() else "models.missing"
@@ -117,13 +121,12 @@ def _own_adapter(path: Path, base: Path | None) -> Iterator[Finding]:
 
 
 def _base(model: str | None) -> Path | None:
-    """The GGUF file that an adapter becomes part of; None where there is none, which is said elsewhere."""
-    if model:
-        return Path(model) if Path(model).is_file() else None
+    """The GGUF file that an adapter becomes part of; None if it cannot be read, which is said elsewhere."""
     text_pack = next(iter(PACKS))
-    carried = [file for package in metadata.distributions(name=text_pack) for file in package.files or ()]
-    paths = (Path(str(file.locate())) for file in carried if file.name.endswith(PACKS[text_pack]))
-    return next((path for path in paths if path.is_file()), None)
+    package = next(iter(metadata.distributions(name=text_pack)), None)
+    carried = _ending(package.files or (), PACKS[text_pack][0]) if package else None
+    path = Path(model) if model else Path(str(carried.locate())) if carried else None
+    return path if path and path.is_file() and os.access(path, os.R_OK) else None
 
 
 def _cached(cache: Path) -> Iterator[Finding]:
