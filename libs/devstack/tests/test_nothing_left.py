@@ -15,13 +15,14 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 Gone = Callable[[int], bool]
 
 SUPERVISOR = """
-import asyncio, pathlib, sys
+import asyncio, pathlib, signal, sys
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.readiness import Readiness
 from penstock.devstack.service import ServiceSpec
 from penstock.devstack.state import StateDir
 from penstock.devstack.supervisor import Supervisor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if a shell began the tests with `&`
 folder = pathlib.Path(sys.argv[1])
 CHILD = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
 
