@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from penstock.messages.topics import Topic
-from penstock.streaming.ports import BrokerError, Consumer, Partition, Position, Record, Since
+from penstock.streaming.ports import BrokerError, Consumer, Partition, Polled, Position, Record, Since
 
 Unique = Callable[[str], str]
 HEADERS = [("ce_id", b"1"), ("odd", b"\xff\x00")]
@@ -99,7 +99,7 @@ async def test_a_new_member_goes_on_at_the_commit(broker: Any, topic: Topic, uni
     notes: dict[Partition, Position] = {}
 
     async def noting() -> Sequence[Record]:
-        taken = await second.poll(0.1)
+        taken: Polled = await second.poll(0.1)
         notes.update(taken.assigned)
         return taken.records
 
@@ -247,7 +247,8 @@ async def test_other_bytes_than_the_key_may_choose_the_partition(broker: Any, to
         await producer.send(topic.name, b"key-%d" % i, b"v", [], b"subject-%d" % (i % 5))
     found = await read(lambda: reader.poll(0.1), 20)
     assert all(
-        r.partition.number == broker.partition_of(b"subject-%d" % (int(r.key[4:]) % 5), 4) for r in found
+        r.partition.number == broker.partition_of(b"subject-%d" % (int((r.key or b"")[4:]) % 5), 4)
+        for r in found
     )
 
 

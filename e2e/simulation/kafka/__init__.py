@@ -1,0 +1,1 @@
+"""A model of Kafka that does what the real one may do, at its worst."""

@@ -1,0 +1,117 @@
+"""What lies between a client and the cluster: requests and replies that take time, and may be lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Time(Protocol):
+    """Where things happen later: the simulated world, or a real event loop in a test."""
+
+    @property
+    def now(self) -> float:
+        """Seconds."""
+
+    def later(self, seconds: float, action: Callable[[], object]) -> None:
+        """Let something happen after so many seconds."""
+
+
+class KafkaError(Exception):
+    """What the cluster answers a request that it does not grant; `retriable` as Kafka's own list says."""
+
+    def __init__(self, name: str, *, retriable: bool) -> None:
+        super().__init__(name)
+        self.name = name
+        self.retriable = retriable
+
+
+class Lost(KafkaError):
+    """No reply came: whether the request was granted is not known."""
+
+    def __init__(self) -> None:
+        super().__init__("no reply", retriable=True)
+
+
+@dataclass(slots=True)
+class Weather:
+    """How the links of a world are: seconds one way, and shares of requests and replies that are lost."""
+
+    least_s: float = 0.0002
+    most_s: float = 0.002
+    slow_share: float = 0.0
+    slow_s: float = 1.0
+    lost_share: float = 0.0
+
+
+class Reply(Generic[T]):
+    """How the cluster answers one request: once, whenever it wants to."""
+
+    def __init__(self, link: Link, future: asyncio.Future[T]) -> None:
+        self._link = link
+        self._future = future
+
+    def __call__(self, result: T | KafkaError) -> None:
+        """Send the answer."""
+        self._link.down(lambda: _settle(self._future, result))
+
+
+class Link:
+    """The connection of one client. Requests arrive in their order, and so do replies (TCP).
+
+    `deliver` runs a function in the client's process. While the link is cut nothing arrives.
+    """
+
+    def __init__(
+        self,
+        time: Time,
+        random: Random,
+        weather: Weather,
+        deliver: Callable[[Callable[[], object]], object],
+    ) -> None:
+        self._time = time
+        self._random = random
+        self._weather = weather
+        self._deliver = deliver
+        self._up_at = self._down_at = 0.0
+        self.cut_until = 0.0
+
+    async def call(self, handle: Callable[[Reply[T]], None], seconds: float) -> T:
+        """Let the cluster handle a request, and return its answer. Raises KafkaError; Lost if none comes."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        reply = Reply(self, future)
+        self._up_at = self._send(self._up_at, lambda: handle(reply))
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            raise Lost from None
+
+    def down(self, action: Callable[[], object]) -> None:
+        """Send something to the client."""
+        self._down_at = self._send(self._down_at, lambda: self._deliver(action))
+
+    def _send(self, after: float, action: Callable[[], object]) -> float:
+        """Return when it arrives, if it does."""
+        weather, random, now = self._weather, self._random, self._time.now
+        at = max(after, now + random.uniform(weather.least_s, weather.most_s))
+        if random.random() < weather.slow_share:
+            at += random.uniform(0, weather.slow_s)
+        if now < self.cut_until or random.random() < weather.lost_share:
+            return after
+        self._time.later(at - now, action)
+        return at
+
+
+def _settle(future: asyncio.Future[T], result: T | KafkaError) -> None:
+    if future.done():
+        return  # given up meanwhile
+    if isinstance(result, KafkaError):
+        future.set_exception(result)
+    else:
+        future.set_result(result)
