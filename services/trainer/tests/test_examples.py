@@ -1,6 +1,7 @@
 """Examples as they are put together: splits, duplicates, distractors, questions without an answer."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from random import Random
 
@@ -9,6 +10,7 @@ import pytest
 from penstock.trainer.data.build import facts_of, passages_of, split_of
 from penstock.trainer.data.corpora import CORPORA, Corpus, CorpusMissing, fetch
 from penstock.trainer.data.examples import (
+    MORE,
     SHARE_UNANSWERABLE,
     UNANSWERABLE,
     Example,
@@ -65,7 +67,16 @@ def test_a_part_cannot_be_answered_and_says_so() -> None:
     refused = [example for example in made if not example.right]
     assert {example.answer for example in refused} == {REFUSAL}
     assert all(example.kind in UNANSWERABLE for example in refused)
-    assert 0.1 < len(refused) / len(made) < SHARE_UNANSWERABLE + 0.1
+    assert 0.1 < len(refused) / len(made) < SHARE_UNANSWERABLE + 0.15  # few facts: less is left to ask for
+
+
+def test_a_reading_asks_several_questions_of_the_same_passages() -> None:
+    readings: dict[int, list[Example]] = defaultdict(list)
+    for example in _made(1)[1]:
+        readings[example.reading].append(example)
+    assert 2 <= max(map(len, readings.values())) <= 1 + MORE
+    for same in readings.values():
+        assert len({(example.passages, example.form) for example in same}) == 1
 
 
 def test_passages_of_unanswerable_questions_do_not_hold_the_name() -> None:

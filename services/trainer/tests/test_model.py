@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from penstock.lora.model_file import ModelFile
-from penstock.trainer.batches import Row, batch, in_order
+from penstock.trainer.batches import Asked, Row, batch, in_order, rows
 from penstock.trainer.model import llama, lora
 from penstock.trainer.model.base import shape_of
 from penstock.trainer.model.tokens import Tokens
@@ -29,16 +29,21 @@ def _rows(how_many: int) -> list[Row]:
     random = np.random.default_rng(1)
     return [
         Row(
-            "which" if at % 3 else "sibling",
-            tuple(random.integers(1, 250, 40 + at % 5).tolist()),
-            (5, 6, 7, 257),
+            tuple(random.integers(1, 250, 30).tolist()),
+            (
+                Asked(
+                    "which" if at % 3 else "sibling",
+                    tuple(random.integers(1, 250, 10 + at % 5).tolist()),
+                    (5, 6, 7, 257),
+                ),
+            ),
         )
         for at in range(how_many)
     ]
 
 
 def test_an_adapter_changes_nothing_before_it_learns(tiny: ModelFile, frozen: llama.Frozen) -> None:
-    tokens, shape = jnp.arange(24).reshape(2, 12), shape_of(tiny)
+    tokens, shape = llama.plain(jnp.arange(24).reshape(2, 12)), shape_of(tiny)
     adapter = lora.start(CHOICE, shape, seed=3)
     with_it = llama.hidden_states(frozen, adapter, CHOICE.scale, tokens, shape)
     assert np.array_equal(with_it, llama.hidden_states(frozen, {}, 1.0, tokens, shape))
@@ -46,8 +51,8 @@ def test_an_adapter_changes_nothing_before_it_learns(tiny: ModelFile, frozen: ll
 
 def test_what_stands_behind_changes_nothing_before_it(tiny: ModelFile, frozen: llama.Frozen) -> None:
     shape = shape_of(tiny)
-    one = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 0, 0]]), shape)
-    other = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([[1, 2, 3, 9, 9]]), shape)
+    one = llama.hidden_states(frozen, {}, 1.0, llama.plain(jnp.asarray([[1, 2, 3, 0, 0]])), shape)
+    other = llama.hidden_states(frozen, {}, 1.0, llama.plain(jnp.asarray([[1, 2, 3, 9, 9]])), shape)
     np.testing.assert_allclose(one[:, :3], other[:, :3], rtol=1e-6)
 
 
@@ -58,11 +63,8 @@ def test_layers_below_the_first_learn_nothing(tiny: ModelFile, frozen: llama.Fro
     arrays = lora.to_arrays(adapter, choice)
     assert sorted(arrays) == ["blk.2.attn_v.weight.lora_a", "blk.2.attn_v.weight.lora_b"]
     assert 2 * choice.values(shape) == sum(array.nbytes for array in arrays.values())
-    assert llama.hidden_states(frozen, adapter, 2.0, jnp.zeros((1, 4), int), shape).shape == (
-        1,
-        4,
-        shape.width,
-    )
+    states = llama.hidden_states(frozen, adapter, 2.0, llama.plain(jnp.zeros((1, 4), int)), shape)
+    assert states.shape == (1, 4, shape.width)
 
 
 def test_an_adapter_is_stored_and_read_again(tiny: ModelFile) -> None:
@@ -92,11 +94,62 @@ def test_batches_come_in_an_order_that_the_seed_decides() -> None:
 def test_loss_is_that_of_the_answers_tokens_alone(tiny: ModelFile, frozen: llama.Frozen) -> None:
     [row] = _rows(1)
     losses, hits = scores({}, frozen, batch([row], 48), shape_of(tiny), 1.0)
-    states = llama.hidden_states(frozen, {}, 1.0, jnp.asarray([row.prompt + row.answer]), shape_of(tiny))
+    [one] = row.asked
+    prompt = row.shared + one.question
+    text = llama.plain(jnp.asarray([prompt + one.answer]))
+    states = llama.hidden_states(frozen, {}, 1.0, text, shape_of(tiny))
     told = jax.nn.log_softmax(llama.logits(frozen, states[0]), axis=-1)
-    wanted = [-told[len(row.prompt) - 1 + at, token] for at, token in enumerate(row.answer)]
+    wanted = [-told[len(prompt) - 1 + at, token] for at, token in enumerate(one.answer)]
     np.testing.assert_allclose(losses[0, :4], wanted, rtol=1e-4)
     assert float(losses[0, 4:].sum()) == float(hits[0, 4:].sum()) == 0
+
+
+def test_questions_of_one_reading_do_not_see_one_another(tiny: ModelFile, frozen: llama.Frozen) -> None:
+    alone = _rows(3)
+    shared = alone[0].shared
+    alone = [Row(shared, row.asked) for row in alone]
+    together = Row(shared, tuple(one for row in alone for one in row.asked))
+    apart, _ = scores({}, frozen, batch(alone, 192), shape_of(tiny), 1.0)
+    losses, _ = scores({}, frozen, batch([together], 192), shape_of(tiny), 1.0)
+    np.testing.assert_allclose(losses[0, :12], apart[:, :4].reshape(-1), rtol=1e-4)
+
+
+def test_a_row_shares_what_its_questions_have_in_common(tiny: ModelFile) -> None:
+    passages = [{"label": "Kiln", "text": "The kiln heats. The loom weaves."}]
+    example = {"split": "train", "reading": 0, "form": "reader-1", "kind": "which", "passages": passages}
+    asked = [
+        {**example, "question": "What heats?", "answer": "The kiln heats. [1]"},
+        {**example, "question": "When does it weave?", "answer": "The loom weaves. [1]"},
+        {**example, "reading": 1, "question": "What heats it?", "answer": "The documents do not say."},
+        {**example, "reading": 1, "question": "What cools?", "answer": "The kiln " * 80},
+    ]
+    tokens = Tokens(tiny)
+    first, second = rows(asked, tokens)
+    assert tokens.decode(first.shared).endswith("</passages>\nQuestion: Wh")
+    assert [tokens.decode(one.answer) for one in first.asked] == [
+        "The kiln heats. [1]<|im_end|>",
+        "The loom weaves. [1]<|im_end|>",
+    ]
+    assert len(second.asked) == 1  # the other answer is too long
+    assert first.length == second.length == 192
+
+
+def test_an_adapter_learns_as_the_plain_formula_says() -> None:
+    random = np.random.default_rng(5)
+    x, weights, a, b = (
+        jnp.asarray(random.normal(size=size), jnp.float32)
+        for size in ((2, 5, 16), (16, 12), (16, 3), (3, 12))
+    )
+
+    def plain(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+        return ((x @ weights + 2.0 * (x @ a) @ b) ** 2).sum()
+
+    def merged(x: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+        [(_, whole)] = llama._merged({"w": weights}, {"w": {"a": a, "b": b}}, 2.0).items()
+        return (llama._taught(x, whole, a, b, 2.0) ** 2).sum()
+
+    for one, other in zip(*(jax.grad(f, (0, 1, 2))(x, a, b) for f in (plain, merged)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3)
 
 
 def _run(folder: Path, tiny: ModelFile, frozen: llama.Frozen, clock: Iterator[int]) -> Run:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby, takewhile
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -15,35 +16,57 @@ from numpy.typing import NDArray
 from penstock.trainer.model.tokens import Tokens
 from penstock.trainer.prompt import END, FORMS, Shown, render
 
-LENGTHS = (192, 256, 320, 384, 448, 512, 640)
-"""Tokens of a batch's rows: each is compiled once. Longer examples are left out."""
+LENGTHS = (192, 256, 320, 384, 448, 512, 576, 640, 768)
+"""Tokens of a batch's rows: each is compiled once. Questions for which the longest has no room are left
+out.
+"""
 ANSWER = 72
 """Most tokens of an answer, its end included."""
+ANSWERS = 160
+"""Most tokens of a row's answers together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An example in tokens, less what its row shares; the answer ends the turn."""
+
+    kind: str
+    question: tuple[int, ...]
+    answer: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An example in tokens: the prompt's, then the answer's, which ends the turn."""
+    """A reading in tokens: the prompt up to the passages' end, once, and what is asked of them."""
 
-    kind: str
-    prompt: tuple[int, ...]
-    answer: tuple[int, ...]
+    shared: tuple[int, ...]
+    asked: tuple[Asked, ...]
+
+    @property
+    def tokens(self) -> tuple[int, ...]:
+        """Return all of it, one after the other."""
+        return (*self.shared, *(token for one in self.asked for token in (*one.question, *one.answer)))
 
     @property
     def length(self) -> int:
-        """Return the shortest of LENGTHS that holds it; 0 if none does, or the answer is too long."""
-        size = len(self.prompt) + len(self.answer)
-        return next((length for length in LENGTHS if size <= length and len(self.answer) <= ANSWER), 0)
+        """Return the shortest of LENGTHS that holds it; 0 if none does, or the answers are too long."""
+        size = len(self.tokens)
+        answers = [len(one.answer) for one in self.asked]
+        fits = bool(answers) and max(answers) <= ANSWER and sum(answers) <= ANSWERS
+        return next((length for length in LENGTHS if size <= length and fits), 0)
 
 
 class Batch(NamedTuple):
     """Rows of one length.
 
-    `tokens` is (rows, length), texts at the left, zeros behind. The others are (rows, ANSWER): where the
-    state is that says an answer's token, which token that is, and 1 where there is one, else 0.
+    `tokens`, `positions` and `branches` are (rows, length): what the rows share, then each question with its
+    answer as a branch (penstock.trainer.model.llama.Text), zeros behind. The others are (rows, ANSWERS):
+    where the state is that says an answer's token, which token that is, and 1 where there is one, else 0.
     """
 
     tokens: NDArray[np.int32]
+    positions: NDArray[np.int32]
+    branches: NDArray[np.int32]
     places: NDArray[np.int32]
     targets: NDArray[np.int32]
     counts: NDArray[np.float32]
@@ -56,7 +79,7 @@ def read(path: Path, split: str) -> list[dict[str, Any]]:
 
 
 def rows(examples: Sequence[dict[str, Any]], tokens: Tokens) -> list[Row]:
-    """Return the examples in tokens, in order; those that are too long are left out."""
+    """Return the examples in tokens, in order, those of one reading as one row, less what does not fit."""
     prompts = tokens.encode_all(
         [
             render(FORMS[one["form"]], [Shown(**p) for p in one["passages"]], one["question"])
@@ -64,11 +87,24 @@ def rows(examples: Sequence[dict[str, Any]], tokens: Tokens) -> list[Row]:
         ]
     )
     answers = tokens.encode_all([one["answer"] + END for one in examples])
-    made = [
-        Row(one["kind"], tuple(prompt), tuple(answer))
-        for one, prompt, answer in zip(examples, prompts, answers, strict=True)
+    encoded = zip(examples, prompts, answers, strict=True)
+    return [
+        row
+        for _, same in groupby(encoded, key=lambda one: (one[0]["split"], one[0]["reading"]))
+        if (row := _row([(example["kind"], prompt, answer) for example, prompt, answer in same])) is not None
     ]
-    return [row for row in made if row.length]
+
+
+def _row(questions: Sequence[tuple[str, list[int], list[int]]]) -> Row | None:
+    """Return one reading's questions that fit; None if none does."""
+    prompts = [prompt for _, prompt, _ in questions]
+    columns = zip(*prompts, strict=False) if len(prompts) > 1 else ()
+    shared = sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
+    row = Row(tuple(prompts[0][:shared]), ())
+    for kind, prompt, answer in questions:
+        longer = replace(row, asked=(*row.asked, Asked(kind, tuple(prompt[shared:]), tuple(answer))))
+        row = longer if longer.length else row
+    return row if row.asked else None
 
 
 def in_order(found: Sequence[Row], budget: int, seed: int) -> Iterator[list[Row]]:
@@ -93,19 +129,36 @@ def in_order(found: Sequence[Row], budget: int, seed: int) -> Iterator[list[Row]
 def batch(chosen: Sequence[Row], length: int | None = None) -> Batch:
     """Return rows as arrays, `length` tokens long (that of the longest if None)."""
     length = length or max(row.length for row in chosen)
+    whole, answers = (len(chosen), length), (len(chosen), ANSWERS)
     made = Batch(
-        np.zeros((len(chosen), length), np.int32),
-        np.zeros((len(chosen), ANSWER), np.int32),
-        np.zeros((len(chosen), ANSWER), np.int32),
-        np.zeros((len(chosen), ANSWER), np.float32),
+        np.zeros(whole, np.int32),
+        np.zeros(whole, np.int32),
+        np.zeros(whole, np.int32),
+        np.zeros(answers, np.int32),
+        np.zeros(answers, np.int32),
+        np.zeros(answers, np.float32),
     )
     for at, row in enumerate(chosen):
-        text, size = row.prompt + row.answer, len(row.answer)
-        made.tokens[at, : len(text)] = text
-        made.places[at, :size] = np.arange(len(row.prompt) - 1, len(text) - 1)
-        made.targets[at, :size] = row.answer
-        made.counts[at, :size] = 1
+        _fill(Batch(*(part[at] for part in made)), row)
     return made
+
+
+def _fill(given: Batch, row: Row) -> None:
+    """Write one row into its arrays."""
+    shared = end = len(row.shared)
+    given.tokens[:end], given.positions[:end] = row.shared, np.arange(end)
+    answered = 0
+    for number, one in enumerate(row.asked, 1):
+        begin, text, size = end, one.question + one.answer, len(one.answer)
+        end = begin + len(text)
+        given.tokens[begin:end] = text
+        given.positions[begin:end] = np.arange(shared, shared + len(text))
+        given.branches[begin:end] = number
+        here = slice(answered, answered + size)
+        given.places[here] = np.arange(end - size - 1, end - 1)
+        given.targets[here] = one.answer
+        given.counts[here] = 1
+        answered += size
 
 
 def of_one_length(found: Iterable[Row], budget: int) -> Iterator[list[Row]]:

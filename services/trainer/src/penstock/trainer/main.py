@@ -15,6 +15,8 @@ from typing import Any
 
 HOME = Path("services/trainer")
 CACHE = Path(".cache/trainer")
+ADAPTER = Path("services/inference/src/penstock/inference/reader.safetensors")
+"""Where the inference service finds it."""
 _SIZES = """
 size of an adapter in 16 bits, by rank, for SmolLM2-135M (of at most 6 MB):
   attn_q,attn_v                        8: 0.9 MB   16: 1.8 MB   32: 3.7 MB
@@ -42,7 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--examples", type=Path, default=CACHE / "examples.jsonl", help="the data (%(default)s)"
     )
     parser.add_argument("--base", type=Path, help="the model's GGUF file (default: the package's)")
-    parser.add_argument("--adapter", type=Path, default=HOME / "reader.safetensors", help="(%(default)s)")
+    parser.add_argument("--adapter", type=Path, default=ADAPTER, help="(%(default)s)")
     parser.add_argument("--merged", type=Path, default=CACHE / "reader.gguf", help="(%(default)s)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_data(commands)
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data(commands: Any) -> None:
     data = commands.add_parser("data", help="make the examples and their manifest")
-    data.add_argument("--count", type=int, default=6000, help="of training examples (%(default)s)")
+    data.add_argument("--count", type=int, default=3000, help="of training readings (%(default)s)")
     data.add_argument("--seed", type=int, default=16)
     data.add_argument("--processes", type=int, default=1)
     data.set_defaults(run=_data)
@@ -82,16 +84,16 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--run", dest="folder", type=Path, default=CACHE / "run", help="where it stands (%(default)s)"
     )
-    train.add_argument("--rank", type=int, default=8)
-    train.add_argument("--alpha", type=float, default=16)
+    train.add_argument("--rank", type=int, default=11)
+    train.add_argument("--alpha", type=float, default=22)
     train.add_argument("--matrices", default="all", help="comma separated, or all")
-    train.add_argument("--first-layer", type=int, default=0, help="layers below learn nothing (%(default)s)")
+    train.add_argument("--first-layer", type=int, default=8, help="layers below learn nothing (%(default)s)")
     train.add_argument("--budget", type=int, default=1024, help="tokens a step (%(default)s)")
     train.add_argument("--rate", type=float, default=8e-4, help="the highest learning rate (%(default)s)")
     train.add_argument("--seed", type=int, default=16)
     train.add_argument("--recompute", action="store_true", help="less memory, a third more time")
     train.add_argument(
-        "--held", type=int, default=48, help="examples of validation and of unseen (%(default)s)"
+        "--held", type=int, default=48, help="questions of validation and of unseen (%(default)s)"
     )
     train.set_defaults(run=_train)
 

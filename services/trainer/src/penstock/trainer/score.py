@@ -9,15 +9,16 @@ from typing import TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
-from penstock.trainer.batches import Batch, Row, batch, of_one_length
+from penstock.trainer.batches import Asked, Batch, Row, batch, of_one_length
 from penstock.trainer.data.examples import UNANSWERABLE
 from penstock.trainer.model.base import Shape
-from penstock.trainer.model.llama import Frozen, hidden_states, logits
+from penstock.trainer.model.llama import Frozen, Text, hidden_states, logits
 from penstock.trainer.model.lora import Adapter
 
 Scored: TypeAlias = tuple[jax.Array, jax.Array]
-"""Of a batch, (rows, ANSWER): the loss of each token of the answers, and whether it is the most likely one.
+"""Of a batch, (rows, ANSWERS): the loss of each token of the answers, and whether it is the most likely one.
 """
 
 
@@ -25,7 +26,8 @@ def scores(
     adapter: Adapter, frozen: Frozen, given: Batch, shape: Shape, scale: float, remember: bool = True
 ) -> Scored:
     """Return loss (in nats) and hit of each token of the answers; both are 0 where there is none."""
-    states = hidden_states(frozen, adapter, scale, jnp.asarray(given.tokens), shape, remember)
+    text = Text(*(jnp.asarray(part) for part in (given.tokens, given.positions, given.branches)))
+    states = hidden_states(frozen, adapter, scale, text, shape, remember)
     states = jnp.take_along_axis(states, jnp.asarray(given.places)[..., None], axis=1)
     told = logits(frozen, states)
     targets = jnp.asarray(given.targets)
@@ -46,24 +48,31 @@ def judge(score: Callable[[Batch], Scored], found: Iterable[Row], budget: int) -
     for chosen in of_one_length(found, budget):
         losses, hits = (np.asarray(one) for one in score(batch(chosen)))
         for row, loss, hit in zip(chosen, losses, hits, strict=True):
-            size = len(row.answer)
-            whole = bool(hit[:size].all())
-            sums["loss"] += float(loss.sum())
-            sums["tokens"] += size
-            sums["ended"] += bool(hit[size - 1])
-            if row.kind in UNANSWERABLE:
-                sums["unanswerable"] += 1
-                sums["refused"] += whole
-            else:
-                sums["answerable"] += 1
-                sums["exact"] += whole
-                sums["cited"] += bool(hit[size - 3])  # number, bracket, end
+            begin = 0
+            for one in row.asked:
+                end = begin + len(one.answer)
+                _count(sums, one, loss[begin:end], hit[begin:end])
+                begin = end
     answerable, unanswerable = max(1, sums["answerable"]), max(1, sums["unanswerable"])
     return {
-        "rows": sums["answerable"] + sums["unanswerable"],
+        "questions": sums["answerable"] + sums["unanswerable"],
         "loss": sums["loss"] / max(1, sums["tokens"]),
         "ended": sums["ended"] / max(1, sums["answerable"] + sums["unanswerable"]),
         "exact": sums["exact"] / answerable,
         "cited": sums["cited"] / answerable,
         "refused": sums["refused"] / unanswerable,
     }
+
+
+def _count(sums: dict[str, float], one: Asked, loss: NDArray[np.float32], hit: NDArray[np.float32]) -> None:
+    whole = bool(hit.all())
+    sums["loss"] += float(loss.sum())
+    sums["tokens"] += len(hit)
+    sums["ended"] += bool(hit[-1])
+    if one.kind in UNANSWERABLE:
+        sums["unanswerable"] += 1
+        sums["refused"] += whole
+    else:
+        sums["answerable"] += 1
+        sums["exact"] += whole
+        sums["cited"] += bool(hit[-3])  # number, bracket, end

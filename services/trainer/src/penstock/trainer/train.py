@@ -85,7 +85,7 @@ class Run:
         with other settings, or on other examples, stands in the folder.
         """
         path = self._folder / "plan.json"
-        tokens = [token for row in found for token in (*row.prompt, *row.answer)]
+        tokens = [token for row in found for token in row.tokens]
         data = hashlib.sha256(np.asarray(tokens, np.int32).tobytes()).hexdigest()
         wanted = {"settings": json.loads(json.dumps(asdict(self._settings))), "data": data}
         if path.exists():

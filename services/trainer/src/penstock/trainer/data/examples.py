@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from random import Random
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from penstock.trainer.data.elsewhere import elsewhere
 from penstock.trainer.data.facts import Fact, Family
@@ -38,14 +38,22 @@ _FIRST = 0.25
 _LARGEST = 0.22
 """The largest share of a family's examples that one corpus may have."""
 _OTHER_FORM = 0.12
+_OF_OWN: frozenset[Unanswerable] = frozenset(("invented", "no-value"))
+"""What is asked beside the passage of the name that it is about."""
 _TRIES = 40
+MORE = 3
+"""So many more questions are asked of the passages of an example, where they hold something to ask."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One example. Passages are in the order of their rank, best first; `right` counts from 1, 0 for none."""
+    """One example. Passages are in the order of their rank, best first; `right` counts from 1, 0 for none.
+
+    Examples of one `reading` have the same passages in the same form.
+    """
 
     split: Split
+    reading: int
     kind: str
     corpus: str
     page: str
@@ -68,6 +76,21 @@ class Told:
     at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A question of chosen passages, and its answer; `right` is the number of its passage, 0 for none."""
+
+    kind: str
+    at: int
+    question: str
+    right: int
+    answer: str
+
+
+Reading: TypeAlias = tuple[list[int], list[Asking]]
+"""The numbers of passages, best first, and what is asked of them."""
+
+
 class Maker:
     """Makes the examples of one split from its passages and facts; the same random numbers, the same
     examples.
@@ -86,6 +109,9 @@ class Maker:
         self._products = products
         self._random = random
         self._told = list(told)
+        self._of_passage: dict[int, list[Told]] = defaultdict(list)
+        for one in told:
+            self._of_passage[one.at].append(one)
         self._names = {
             corpus: sorted({one.fact.name for one in told if one.fact.name and self._corpus(one) == corpus})
             for corpus in sorted({self._corpus(one) for one in told})
@@ -93,16 +119,26 @@ class Maker:
         self._seen: set[str] = set()
 
     def make(self, count: int) -> list[Example]:
-        """Return so many examples, fewer where the facts do not give them, in mixed order."""
+        """Return the examples of so many readings, fewer where the facts do not give them, in mixed order.
+
+        The first questions have the shares of FAMILIES and UNANSWERABLE; what else is asked of their passages
+        is what these hold, and a quarter is unanswerable there, too.
+        """
         wanted = round(count * SHARE_UNANSWERABLE)
         made = list(self._answerable(count - wanted))
         wanted = min(wanted, round(len(made) * SHARE_UNANSWERABLE / (1 - SHARE_UNANSWERABLE)))
         for kind, share in UNANSWERABLE.items():
             made += self._unanswerable(kind, round(wanted * share))
         self._random.shuffle(made)
-        return made
+        for chosen, asked in made:
+            asked += self._more(chosen)
+        return [
+            example
+            for number, (chosen, asked) in enumerate(made)
+            for example in self._examples(number, chosen, asked)
+        ]
 
-    def _answerable(self, count: int) -> Iterator[Example]:
+    def _answerable(self, count: int) -> Iterator[Reading]:
         """Each family its share; within a family, corpora in turn until one has its largest share."""
         for family, share in FAMILIES.items():
             wanted = round(count * share)
@@ -113,9 +149,9 @@ class Maker:
                 corpus = self._corpus(one)
                 if having[corpus] >= max(1, wanted * _LARGEST) and len(self._names) > 4:
                     continue
-                if example := self._answered(one):
+                if reading := self._answered(one):
                     having[corpus] += 1
-                    yield example
+                    yield reading
 
     def _in_turn(self, family: Family) -> Iterator[Told]:
         by_corpus: dict[str, list[Told]] = defaultdict(list)
@@ -130,60 +166,94 @@ class Maker:
                 if not by_corpus[corpus]:
                     del by_corpus[corpus]
 
-    def _answered(self, one: Told) -> Example | None:
-        question = ask(one.fact, self._products[self._corpus(one)], self._random)
+    def _answered(self, one: Told) -> Reading | None:
+        question = self._question(one)
         if not self._new(question, one.fact.answer):
             return None
         others = self._distractors(one, question, self._count() - 1)
         rank = 0 if self._random.random() < _FIRST else self._random.randint(0, len(others))
         chosen = [*others[:rank], one.at, *others[rank:]]
-        answer = f"{one.fact.answer} [{rank + 1}]"
-        return self._example(one.fact.family, one.at, question, chosen, rank + 1, answer)
+        return chosen, [_asking(one, question, chosen)]
 
-    def _unanswerable(self, kind: Unanswerable, count: int) -> Iterator[Example]:
+    def _more(self, chosen: Sequence[int]) -> Iterator[Asking]:
+        """Yield more questions of the same passages: what else they hold, and what they do not."""
+        held = [one for at in chosen for one in self._of_passage[at]]
+        self._random.shuffle(held)
+        for _ in range(MORE):
+            if self._random.random() < SHARE_UNANSWERABLE:
+                asking = self._refused_beside(chosen, held)
+            else:
+                asking = next(filter(None, (self._held(held.pop(), chosen) for _ in range(len(held)))), None)
+            if asking is not None:
+                yield asking
+
+    def _held(self, one: Told, chosen: Sequence[int]) -> Asking | None:
+        """A question that one of these passages answers, and no other of them."""
+        if any(at != one.at and self._near.may_answer(one.fact, at) for at in chosen):
+            return None
+        question = self._question(one)
+        return _asking(one, question, chosen) if self._new(question, one.fact.answer) else None
+
+    def _refused_beside(self, chosen: Sequence[int], held: Sequence[Told]) -> Asking | None:
+        [kind] = self._random.choices(list(UNANSWERABLE), list(UNANSWERABLE.values()))
+        corpus = self._near.passage(chosen[0]).corpus
+        for _ in range(_TRIES):
+            one = self._random.choice(self._told)
+            if kind in _OF_OWN:
+                if not held:
+                    return None
+                one = self._random.choice(held)
+            elif kind == "sibling" and self._corpus(one) != corpus:
+                continue
+            if asking := self._refused(kind, one, chosen):
+                return asking
+        return None
+
+    def _unanswerable(self, kind: Unanswerable, count: int) -> Iterator[Reading]:
         made = 0
         for _ in range(count * _TRIES):
             if made >= count:
                 return
             one = self._random.choice(self._told)
-            if example := self._refused(kind, one):
+            chosen = self._distractors(one, self._question(one), self._count())
+            if kind == "other-manual":
+                chosen = [self._near.by_chance(self._random) for _ in chosen]
+                chosen = [at for at in chosen if self._near.passage(at).corpus != self._corpus(one)]
+            elif kind in _OF_OWN:
+                chosen = self._with_own(one, chosen)
+            if chosen and (asking := self._refused(kind, one, chosen)):
                 made += 1
-                yield example
+                yield chosen, [asking]
 
-    def _refused(self, kind: Unanswerable, one: Told) -> Example | None:
-        fact, corpus = one.fact, self._corpus(one)
-        question: str | None = ask(fact, self._products[corpus], self._random)
-        others = self._distractors(one, question or "", self._count())
-        if kind == "sibling":
-            question = question if self._near.holds_none(fact, others) else None
-        elif kind == "other-manual":
-            others = [self._near.by_chance(self._random) for _ in others]
-            others = [at for at in others if self._near.passage(at).corpus != corpus]
-            question = question if self._near.holds_none(fact, others) else None
-        elif kind == "elsewhere":
-            question = elsewhere(self._random)
+    def _refused(self, kind: Unanswerable, one: Told, chosen: Sequence[int]) -> Asking | None:
+        """A question that these passages do not answer; None if none of this kind comes of this fact."""
+        if kind == "elsewhere":
+            question: str | None = elsewhere(self._random)
         elif kind == "invented":
-            question, others = self._of_invented(one, others)
+            question = self._of_invented(one, chosen)
+        elif kind == "no-value":
+            named = one.fact.family == "purpose" and one.fact.name
+            question = value_not_given(one.fact, self._texts(chosen), self._random) if named else None
         else:
-            others = self._with_own(one, others)
-            named = fact.family == "purpose" and fact.name
-            question = value_not_given(fact, self._texts(others), self._random) if named else None
-        if question is None or not others or not self._new(question, ""):
+            question = self._question(one) if self._near.holds_none(one.fact, chosen) else None
+        if question is None or not self._new(question, ""):
             return None
-        return self._example(kind, one.at, question, others, 0, REFUSAL)
+        return Asking(kind, one.at, question, 0, REFUSAL)
 
-    def _of_invented(self, one: Told, others: list[int]) -> tuple[str | None, list[int]]:
-        """A question about a name that no passage holds, beside the passage of the name it was made from."""
+    def _of_invented(self, one: Told, chosen: Sequence[int]) -> str | None:
+        """A question about a name that none of these passages holds, made from a name of theirs."""
         fact = one.fact
         if fact.family not in ("purpose", "value") or not fact.name:
-            return None, others
+            return None
         name = invented(fact.name, self._names[self._corpus(one)], self._random)
-        others = self._with_own(one, others)
-        if name is None or any(name.lower() in text.lower() for text in self._texts(others)):
-            return None, others
+        if name is None or any(name.lower() in text.lower() for text in self._texts(chosen)):
+            return None
         slot = fact.slot.replace(fact.name, name)
         asked = Fact(fact.family, slot, "", "", name, fact.noun)
-        return ask(asked, self._products[self._corpus(one)], self._random), others
+        return ask(asked, self._products[self._corpus(one)], self._random)
+
+    def _question(self, one: Told) -> str:
+        return ask(one.fact, self._products[self._corpus(one)], self._random)
 
     def _with_own(self, one: Told, others: Sequence[int]) -> list[int]:
         chosen = [one.at, *others[:-1]]
@@ -233,15 +303,29 @@ class Maker:
     def _texts(self, chosen: Sequence[int]) -> list[str]:
         return [f"{self._near.passage(at).title}\n{self._near.passage(at).text}" for at in chosen]
 
-    def _example(
-        self, kind: str, at: int, question: str, chosen: Sequence[int], right: int, answer: str
-    ) -> Example:
-        own = self._near.passage(at)
-        shown = tuple(
-            Shown(label_of(self._near.passage(one)), self._near.passage(one).text) for one in chosen
-        )
-        form = self._random.choices(list(FORMS), [1 - _OTHER_FORM, _OTHER_FORM])[0]
-        return Example(self._split, kind, own.corpus, own.page, form, question, shown, right, answer)
+    def _examples(self, number: int, chosen: Sequence[int], asked: Sequence[Asking]) -> Iterator[Example]:
+        passages = [self._near.passage(at) for at in chosen]
+        shown = tuple(Shown(label_of(passage), passage.text) for passage in passages)
+        [form] = self._random.choices(list(FORMS), [1 - _OTHER_FORM, _OTHER_FORM])
+        for one in asked:
+            own = self._near.passage(one.at)
+            yield Example(
+                self._split,
+                number,
+                one.kind,
+                own.corpus,
+                own.page,
+                form,
+                one.question,
+                shown,
+                one.right,
+                one.answer,
+            )
+
+
+def _asking(one: Told, question: str, chosen: Sequence[int]) -> Asking:
+    right = chosen.index(one.at) + 1
+    return Asking(one.fact.family, one.at, question, right, f"{one.fact.answer} [{right}]")
 
 
 def label_of(passage: Passage) -> str:
