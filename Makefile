@@ -17,7 +17,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -125,6 +125,9 @@ compose-down: ## Remove it: containers, networks, volumes (KEEP=1: not the volum
 test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=N each, SEED=S); writes docs/faults.md
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+simulate: setup ## Run the line in simulated worlds with faults: SEEDS=N of them, or one SEED=S with its story
+	@$(BIN)/python -m e2e.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
 
 test-brokers: ## Kill one of three Kafka nodes after the other under load, with each client, ten minutes
 	@$(MAKE) --no-print-directory prepared

@@ -7,26 +7,23 @@ import heapq
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from e2e.simulation.loop import ProcessLoop
 
-_TURN_S = (5e-6, 200e-6)
+_SHORTEST_S, _LONGEST_S = 5e-6, 200e-6
 """How long a turn of a process takes."""
+_EPOCH_MS = 1_800_000_000_000
+Line: TypeAlias = tuple[float, str, str]
+"""When, who, what."""
+Main: TypeAlias = "Callable[[Process], Coroutine[Any, Any, None]]"
 
 
 class Stuck(Exception):
     """Nothing is left that could happen, and what was waited for has not."""
-
-
-@dataclass(order=True, slots=True)
-class _Event:
-    at: float
-    number: int
-    action: Callable[[], object] = field(compare=False)
 
 
 class World:
@@ -35,15 +32,14 @@ class World:
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)
         self.now = 0.0
-        self.story: list[tuple[float, str, str]] = []
-        """When, who, what."""
+        self.story: list[Line] = []
         self.processes: list[Process] = []
-        self._events: list[_Event] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = count()
 
     def at(self, when: float, action: Callable[[], object]) -> None:
         """Let something happen at a time (not before now)."""
-        heapq.heappush(self._events, _Event(max(when, self.now), next(self._numbers), action))
+        heapq.heappush(self._events, (max(when, self.now), next(self._numbers), action))
 
     def later(self, seconds: float, action: Callable[[], object]) -> None:
         """Let something happen after so many seconds."""
@@ -53,7 +49,12 @@ class World:
         """Add a line to the story."""
         self.story.append((self.now, who, what))
 
-    def start(self, name: str, main: Callable[[], Coroutine[Any, Any, None]], drift: float = 0.0) -> Process:
+    @property
+    def now_ms(self) -> int:
+        """Return the true time as Unix milliseconds: the world begins on a day in 2027."""
+        return _EPOCH_MS + round(self.now * 1000)
+
+    def start(self, name: str, main: Main, drift: float = 0.0) -> Process:
         """Start a process that runs a coroutine; its clocks gain `drift` seconds a second."""
         process = Process(self, name, drift)
         self.processes.append(process)
@@ -64,11 +65,10 @@ class World:
         """Let things happen until something holds. Raises Stuck if it does not within so many seconds."""
         end = self.now + seconds
         while not until():
-            if not self._events or self._events[0].at > end:
+            if not self._events or self._events[0][0] > end:
                 raise Stuck(f"after {seconds:.0f} s, at {self.now:.3f} s")
-            event = heapq.heappop(self._events)
-            self.now = event.at
-            event.action()
+            self.now, _, action = heapq.heappop(self._events)
+            action()
 
     def close(self) -> None:
         """End all processes without a further turn."""
@@ -90,20 +90,21 @@ class Process:
         self.ended: BaseException | bool = False
         """True when its coroutine has returned, or what it has raised."""
         self._world = world
-        self._born, self._drift = world.now, drift
+        self._born, self._rate = world.now, 1 + drift
         self.loop = ProcessLoop(self._monotonic, Random(world.random.random()))
         self._crashed = False
         self._frozen_until = 0.0
         self._next_turn: float | None = None
+        self._at_end: list[Callable[[], object]] = []
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
         return not self._crashed and self.ended is False
 
-    def begin(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def begin(self, main: Main) -> None:
         """Run a coroutine."""
-        task = self.loop.create_task(main(), name=self.name)
+        task = self.loop.create_task(main(self), name=self.name)
         task.add_done_callback(self._end)
         self._arm()
 
@@ -115,25 +116,32 @@ class Process:
 
     def crash(self) -> None:
         """Kill it."""
-        self._crashed = True
+        if self.alive:
+            self._crashed = True
+            self._leave()
+
+    def at_end(self, action: Callable[[], object]) -> None:
+        """Do something when this process has ended or was killed: as its kernel closes its connections."""
+        self._at_end.append(action)
 
     def freeze(self, seconds: float) -> None:
         """Let it stand still for so long."""
         self._frozen_until = max(self._frozen_until, self._world.now + seconds)
 
     def _monotonic(self) -> float:
-        return (self._world.now - self._born) * (1 + self._drift)
+        return (self._world.now - self._born) * self._rate
 
     def _arm(self) -> None:
         """See to it that the world gives this process its next turn."""
         due = self.loop.due
         if due is None:
             return
-        when = max(self._world.now, self._born + due / (1 + self._drift))
-        when = max(when, self._frozen_until) + self._world.random.uniform(*_TURN_S)
+        world = self._world
+        when = max(world.now, self._born + due / self._rate, self._frozen_until)
+        when += _SHORTEST_S + world.random.random() * (_LONGEST_S - _SHORTEST_S)
         if self._next_turn is None or when < self._next_turn:
             self._next_turn = when
-            self._world.at(when, lambda: self._turn(when))
+            world.at(when, partial(self._turn, when))
 
     def _turn(self, when: float) -> None:
         if when != self._next_turn or not self.alive:
@@ -146,6 +154,12 @@ class Process:
     def _end(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         self.ended = error or True
+        self._leave()
+
+    def _leave(self) -> None:
+        actions, self._at_end = self._at_end, []
+        for action in actions:
+            action()
 
 
 def _bury(loops: list[ProcessLoop]) -> None:

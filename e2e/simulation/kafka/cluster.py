@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
+from e2e.faults.invariants import Committed
 from e2e.simulation.kafka.coordinator import Coordinator
 from e2e.simulation.kafka.link import KafkaError, Reply, Time, Weather
 from e2e.simulation.kafka.partition import Appended, Draft, PartitionLog
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import partition_of
-from penstock.streaming.ports import Partition, Record, Since, Start
+from penstock.streaming.ports import Partition, Position, Record, Since, Start
 
 MAX_RECORD_BYTES = 4 << 20
 _MOST_RECORDS = 500
@@ -34,6 +35,7 @@ class Cluster:
     weather: Weather = field(default_factory=Weather)
     logs: dict[Partition, PartitionLog] = field(default_factory=dict)
     groups: dict[str, Coordinator] = field(default_factory=dict)
+    commits: list[Committed] = field(default_factory=list)
     _counts: dict[str, int] = field(default_factory=dict)
     _fetches: list[_Fetch] = field(default_factory=list)
     _producers: int = 0
@@ -65,7 +67,7 @@ class Cluster:
 
     def group(self, name: str) -> Coordinator:
         """Return a group's coordinator."""
-        return self.groups.setdefault(name, Coordinator(name, self.time))
+        return self.groups.setdefault(name, Coordinator(name, self.time, self._commits))
 
     def log(self, topic: str) -> list[Record]:
         """Return all that consumers may see of a topic, partition by partition."""
@@ -123,6 +125,11 @@ class Cluster:
         if log.has_leader:
             log.lose_leader()
             self.time.later(seconds, lambda: self._elect(log, cut=cut))
+
+    def _commits(self, group: str, offsets: Mapping[Partition, Position]) -> None:
+        reached = {(p.topic, p.number): log.high_watermark for p, log in self.logs.items() if log.end}
+        for partition, position in offsets.items():
+            self.commits.append(Committed(group, partition.topic, partition.number, position.offset, reached))
 
     def _elect(self, log: PartitionLog, *, cut: bool) -> None:
         log.elect(cut=cut)

@@ -91,9 +91,11 @@ class SimulatedConsumer:
 
     async def pause(self) -> None:
         self._paused = True
+        self._fetcher.pause()
 
     async def resume(self) -> None:
         self._paused = False
+        self._fetcher.resume()
 
     async def close(self) -> None:
         self._membership.cancel()

@@ -56,6 +56,8 @@ class Coordinator:
 
     name: str
     time: Time
+    committing: Callable[[str, Mapping[Partition, Position]], None]
+    """Called with each commit that is taken."""
     state: str = "Empty"
     generation: int = 0
     committed: dict[Partition, Position] = field(default_factory=dict)
@@ -118,6 +120,7 @@ class Coordinator:
             return rebalancing()
         self._awake(member)
         self.committed |= offsets
+        self.committing(self.name, offsets)
         return None
 
     def leave(self, member: str) -> None:

@@ -22,7 +22,7 @@ class Fetcher:
         self._cluster = cluster
         self._link = link
         self._positions: dict[Partition, int] = {}
-        self._paused: frozenset[Partition] | None = None
+        self._paused = False
         self._batch: list[Record] = []
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -55,6 +55,15 @@ class Fetcher:
             self._positions.pop(partition, None)
         self._batch = [record for record in self._batch if record.partition not in partitions]
 
+    def pause(self) -> None:
+        """Fetch nothing more."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Undo `pause`."""
+        self._paused = False
+        self._wanted.set()
+
     def close(self) -> None:
         """End."""
         self._task.cancel()
@@ -62,7 +71,7 @@ class Fetcher:
 
     async def _run(self) -> None:
         while True:
-            while self._batch or not self._positions:
+            while self._batch or not self._positions or self._paused:
                 self._wanted.clear()
                 await self._wanted.wait()
             asked = dict(self._positions)

@@ -9,6 +9,8 @@ from random import Random
 from typing import Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+_NOTICED_S = 1.0
+"""At the latest after so long a client knows that its connection has broken."""
 
 
 class Time(Protocol):
@@ -48,6 +50,11 @@ class Weather:
     slow_s: float = 1.0
     lost_share: float = 0.0
 
+    def become(self, other: Weather) -> None:
+        """Change to other weather, for all who live in this one."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(other, name))
+
 
 class Reply(Generic[T]):
     """How the cluster answers one request: once, whenever it wants to."""
@@ -58,13 +65,14 @@ class Reply(Generic[T]):
 
     def __call__(self, result: T | KafkaError) -> None:
         """Send the answer."""
-        self._link.down(lambda: _settle(self._future, result))
+        self._link.down(self._future, result)
 
 
 class Link:
     """The connection of one client. Requests arrive in their order, and so do replies (TCP).
 
-    `deliver` runs a function in the client's process. While the link is cut nothing arrives.
+    `deliver` runs a function in the client's process. While the link is cut, what is sent waits. A connection
+    that breaks loses one request, or its reply, and the client notices that soon.
     """
 
     def __init__(
@@ -85,27 +93,41 @@ class Link:
         """Let the cluster handle a request, and return its answer. Raises KafkaError; Lost if none comes."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         reply = Reply(self, future)
-        self._up_at = self._send(self._up_at, lambda: handle(reply))
+        self._up_at = self._arrival(self._up_at)
+        if self._breaks():
+            self._notice(future)
+        else:
+            self._time.later(self._up_at - self._time.now, lambda: handle(reply))
         try:
             async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError:
             raise Lost from None
 
-    def down(self, action: Callable[[], object]) -> None:
-        """Send something to the client."""
-        self._down_at = self._send(self._down_at, lambda: self._deliver(action))
+    def down(self, future: asyncio.Future[T], result: T | KafkaError) -> None:
+        """Send an answer to the client."""
+        self._down_at = self._arrival(self._down_at)
+        if self._breaks():
+            self._notice(future)
+        else:
+            self._later(self._down_at - self._time.now, lambda: _settle(future, result))
 
-    def _send(self, after: float, action: Callable[[], object]) -> float:
-        """Return when it arrives, if it does."""
+    def _breaks(self) -> bool:
+        return self._random.random() < self._weather.lost_share
+
+    def _notice(self, future: asyncio.Future[T]) -> None:
+        self._later(self._random.uniform(0, _NOTICED_S), lambda: _settle(future, Lost()))
+
+    def _later(self, seconds: float, action: Callable[[], object]) -> None:
+        self._time.later(seconds, lambda: self._deliver(action))
+
+    def _arrival(self, after: float) -> float:
+        """Return when something arrives that is sent now, after what was sent before."""
         weather, random, now = self._weather, self._random, self._time.now
-        at = max(after, now + random.uniform(weather.least_s, weather.most_s))
+        at = now + random.uniform(weather.least_s, weather.most_s)
         if random.random() < weather.slow_share:
             at += random.uniform(0, weather.slow_s)
-        if now < self.cut_until or random.random() < weather.lost_share:
-            return after
-        self._time.later(at - now, action)
-        return at
+        return max(at, after, self.cut_until)
 
 
 def _settle(future: asyncio.Future[T], result: T | KafkaError) -> None:

@@ -10,6 +10,9 @@ from e2e.simulation.kafka.link import KafkaError
 from penstock.messages.envelope import Headers
 from penstock.streaming.ports import Partition, Record
 
+_KEPT = 5
+"""So many batches of a producer the broker remembers."""
+
 
 class Draft(NamedTuple):
     """A record before it has an offset."""
@@ -26,9 +29,8 @@ class Appended(NamedTuple):
     stamp_ms: int
 
 
-@dataclass(slots=True)
-class _Sequence:
-    """The last batch of one producer (KIP-98): its number, and where it stands."""
+class _Batch(NamedTuple):
+    """A batch of one producer: its number, where it stands, and where it ends."""
 
     number: int
     appended: Appended
@@ -48,7 +50,8 @@ class PartitionLog:
     begin: int = 0
     high_watermark: int = 0
     has_leader: bool = True
-    _sequences: dict[int, _Sequence] = field(default_factory=dict)
+    _batches: dict[int, list[_Batch]] = field(default_factory=dict)
+    """By producer, the last few."""
     _waiting: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
     """For which high watermark who waits."""
 
@@ -61,15 +64,16 @@ class PartitionLog:
         """Append a batch, or find that it stands there already. Raises KafkaError."""
         if not self.has_leader:
             raise KafkaError("NOT_LEADER_OR_FOLLOWER", retriable=True)
-        last = self._sequences.get(producer)
-        if last is not None and number == last.number:
-            return last.appended
-        if number != (last.number + 1 if last else 0):
+        batches = self._batches.setdefault(producer, [])
+        for batch in batches:
+            if batch.number == number:
+                return batch.appended
+        if number != (batches[-1].number + 1 if batches else 0):
             raise KafkaError("OUT_OF_ORDER_SEQUENCE_NUMBER", retriable=False)
         appended = Appended(self.end, now_ms)
         for draft in drafts:
             self.records.append(Record(self.partition, self.end, *draft, now_ms))
-        self._sequences[producer] = _Sequence(number, appended, self.end)
+        self._batches[producer] = [*batches[1 - _KEPT :], _Batch(number, appended, self.end)]
         return appended
 
     def replicate(self, up_to: int) -> None:
@@ -101,9 +105,8 @@ class PartitionLog:
             self.replicate(self.end)
             return
         del self.records[self.high_watermark - self.begin :]
-        self._sequences = {
-            producer: last for producer, last in self._sequences.items() if last.end <= self.high_watermark
-        }
+        for producer, batches in self._batches.items():
+            self._batches[producer] = [batch for batch in batches if batch.end <= self.high_watermark]
 
     def read(self, offset: int, most: int) -> list[Record]:
         """Return records from an offset on that all replicas have."""

@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from e2e.simulation.world import Stuck, World
+from e2e.simulation.world import Process, Stuck, World
 
 
 def _ran(seed: int) -> list[tuple[float, str, str]]:
     """Three processes that sleep and write into the story."""
     world = World(seed)
 
-    async def main(name: str) -> None:
+    async def main(name: str, _: Process) -> None:
         for turn in range(5):
             await asyncio.sleep(1)
             world.tell(name, f"turn {turn}")
@@ -32,7 +32,7 @@ def test_a_seed_repeats_its_order_and_another_has_its_own() -> None:
 def test_hours_pass_in_no_time_and_callbacks_stay_in_order() -> None:
     world, order = World(1), list[int]()
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         loop = asyncio.get_running_loop()
         for number in range(9):
             loop.call_soon(order.append, number)
@@ -49,7 +49,7 @@ def test_timers_that_are_due_together_come_in_any_order() -> None:
     def order(seed: int) -> tuple[int, ...]:
         world, came = World(seed), list[int]()
 
-        async def main() -> None:
+        async def main(_: Process) -> None:
             loop = asyncio.get_running_loop()
             when = loop.time() + 1
             for number in range(4):
@@ -66,7 +66,7 @@ def test_timers_that_are_due_together_come_in_any_order() -> None:
 def test_a_crash_runs_no_line_more() -> None:
     world, lines = World(1), list[str]()
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         try:
             lines.append("began")
             await asyncio.sleep(10)
@@ -85,9 +85,9 @@ def test_a_crash_runs_no_line_more() -> None:
 def test_a_frozen_process_finds_that_time_has_passed() -> None:
     world, seen = World(1), list[float]()
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         loop = asyncio.get_running_loop()
-        for _ in range(3):
+        for _turn in range(3):
             await asyncio.sleep(1)
             seen.append(loop.time())
 
@@ -100,7 +100,7 @@ def test_a_frozen_process_finds_that_time_has_passed() -> None:
 def test_a_process_that_fails_says_why() -> None:
     world = World(1)
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         raise ValueError("no")
 
     process = world.start("a", main)
@@ -111,7 +111,7 @@ def test_a_process_that_fails_says_why() -> None:
 def test_a_clock_that_drifts() -> None:
     world = World(1)
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         await asyncio.sleep(100)
 
     process = world.start("a", main, drift=0.01)
@@ -122,7 +122,7 @@ def test_a_clock_that_drifts() -> None:
 def test_dead_processes_are_buried_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
     world = World(1)
 
-    async def main() -> None:
+    async def main(_: Process) -> None:
         try:
             await asyncio.sleep(10)
         finally:

@@ -9,7 +9,7 @@ from penstock.streaming.ports import BrokerError, Producer
 
 
 async def test_a_broken_producer_is_replaced_and_questions_are_taken_again(stand: Any) -> None:
-    broken = stand.gateway.exchange.producer
+    broken = stand.gateway.core.exchange.producer
     closed = asyncio.Event()
 
     async def close() -> None:
@@ -18,7 +18,7 @@ async def test_a_broken_producer_is_replaced_and_questions_are_taken_again(stand
 
     broken.close = close
     broken.broken = True
-    await stand.until(lambda: stand.gateway.exchange.producer is not broken)
+    await stand.until(lambda: stand.gateway.core.exchange.producer is not broken)
     await asyncio.wait_for(closed.wait(), 10)
     asking = asyncio.create_task(stand.ask())
     await stand.answer("A pipe.")
@@ -28,7 +28,7 @@ async def test_a_broken_producer_is_replaced_and_questions_are_taken_again(stand
 async def test_it_is_replaced_as_soon_as_the_broker_is_back(
     stand: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken, opened = stand.gateway.exchange.producer, stand.source.open_producer
+    broken, opened = stand.gateway.core.exchange.producer, stand.source.open_producer
     tries: list[int] = []
 
     async def open_later() -> Producer:
@@ -40,6 +40,6 @@ async def test_it_is_replaced_as_soon_as_the_broker_is_back(
 
     monkeypatch.setattr(stand.source, "open_producer", open_later)
     broken.broken = True
-    await stand.until(lambda: stand.gateway.exchange.producer is not broken)
+    await stand.until(lambda: stand.gateway.core.exchange.producer is not broken)
     assert len(tries) == 3
     await stand.until(lambda: stand.gateway.readiness.is_ready)

@@ -287,5 +287,5 @@ async def test_many_at_once_get_their_own_answers(stand: Any, kit: Any) -> None:
         await stand.say(cause, *kit.events(f"answer to {cause.subject}"))
     for response in await asyncio.gather(*asking):
         assert f"answer to {response.headers['x-request-id']}" in response.text
-    assert len(stand.gateway.following) == 0
+    assert len(stand.gateway.core.following) == 0
     assert stand.gateway.service.open_requests.used == 0

@@ -65,7 +65,7 @@ async def test_a_question_the_log_refuses_was_not_accepted(stand: Any) -> None:
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "not_accepted"
     assert int(response.headers["retry-after"]) > 0
-    assert len(stand.gateway.following) == 0
+    assert len(stand.gateway.core.following) == 0
 
 
 async def test_a_question_the_log_does_not_confirm_was_not_accepted(start_stand: Any) -> None:
@@ -78,7 +78,7 @@ async def test_a_question_the_log_does_not_confirm_was_not_accepted(start_stand:
         def send(self, *_: object) -> asyncio.Future[None]:
             return asyncio.get_running_loop().create_future()
 
-    stand.gateway.exchange.producer = Silent()
+    stand.gateway.core.exchange.producer = Silent()
     response = await stand.ask()
     assert response.status_code == 503
     assert response.json()["error"]["code"] == "not_accepted"
@@ -101,7 +101,7 @@ async def test_an_answer_that_never_comes(start_stand: Any, kit: Any, stream: bo
     response = await stand.ask(kit.body(stream=stream))
     assert response.status_code == 504
     assert response.json()["error"]["code"] == "timeout"
-    assert len(stand.gateway.following) == 0
+    assert len(stand.gateway.core.following) == 0
 
 
 async def test_an_answer_that_stops_halfway(start_stand: Any, kit: Any) -> None:
@@ -160,8 +160,8 @@ async def test_a_client_that_leaves_frees_everything(stand: Any, kit: Any, strea
             await stand.say(cause, AnswerStarted(model=kit.model), AnswerText(start=0, text="half"))
             if stream:
                 await reader.readuntil(b"half")
-        assert cause.subject in stand.gateway.following
-    await stand.until(lambda: len(stand.gateway.following) == 0)
+        assert cause.subject in stand.gateway.core.following
+    await stand.until(lambda: len(stand.gateway.core.following) == 0)
     await stand.until(lambda: stand.gateway.service.open_requests.used == 0)
     await stand.say(cause, AnswerText(start=4, text="nobody listens"))
 
@@ -191,7 +191,7 @@ async def test_a_slow_client_holds_up_nobody_and_reads_all(stand: Any, kit: Any)
     await stand.say(slow, kit.completed(count * len(piece)))
     await stand.say(quick, kit.completed(count * len(piece)))
     assert texts_of((await quick_asking).text) == piece * count
-    assert slow.subject in stand.gateway.following  # it has taken next to nothing yet
+    assert slow.subject in stand.gateway.core.following  # it has taken next to nothing yet
 
     received = b""
     async with asyncio.timeout(20):
@@ -201,7 +201,7 @@ async def test_a_slow_client_holds_up_nobody_and_reads_all(stand: Any, kit: Any)
     body = dechunked(received.partition(b"\r\n\r\n")[2]).decode()
     assert texts_of(body) == piece * count
     assert body.endswith("data: [DONE]\n\n")
-    await stand.until(lambda: len(stand.gateway.following) == 0)
+    await stand.until(lambda: len(stand.gateway.core.following) == 0)
 
 
 def dechunked(data: bytes) -> bytes:

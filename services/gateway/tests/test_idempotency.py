@@ -180,7 +180,7 @@ async def test_a_request_that_is_too_large_for_the_log_releases_its_key(stand: A
 async def test_a_gateway_that_died_before_the_log(pair: Any) -> None:
     """It left a row and no question: the next one with the key asks under the same id."""
     first, second = pair
-    orphan = ids.new_request_id(first.gateway.home._partition, time.time_ns() // 1_000_000 - 20_000)
+    orphan = ids.new_request_id(first.gateway.core.home._partition, time.time_ns() // 1_000_000 - 20_000)
     await _leave_row(first, orphan)
     asking = asyncio.create_task(second.ask(headers=keyed()))
     asked = await second.question()

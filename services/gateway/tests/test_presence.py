@@ -15,7 +15,7 @@ async def left(stand: Any, kit: Any, head: str = "", **more: Any) -> Any:
         asked = await stand.question()
         await stand.say(asked.envelope, AnswerStarted(model=kit.model), AnswerText(start=0, text="half"))
         await reader.readuntil(b"half")
-    await stand.until(lambda: len(stand.gateway.following) == 0)
+    await stand.until(lambda: len(stand.gateway.core.following) == 0)
     return asked
 
 
@@ -49,7 +49,7 @@ async def test_a_request_in_the_background_goes_on(stand: Any, kit: Any) -> None
     assert asked.event.background
     assert stand.cancelled() == []
     resuming = asyncio.create_task(stand.get(asked.envelope.subject, "/stream"))
-    await stand.until(lambda: len(stand.gateway.following) == 1)
+    await stand.until(lambda: len(stand.gateway.core.following) == 1)
     await stand.say(asked.envelope, kit.completed(4))
     assert kit.sse((await resuming).text)[-1].data == "[DONE]"
     assert stand.cancelled() == []
@@ -77,7 +77,7 @@ async def test_others_have_names_of_their_own(pair: Any, kit: Any) -> None:
         known = len(first.cancellations(request_id))
         await first.until(lambda known=known: len(first.cancellations(request_id)) > known)
         resuming.cancel()
-        await gateway.until(lambda gateway=gateway: len(gateway.gateway.following) == 0)
+        await gateway.until(lambda gateway=gateway: len(gateway.gateway.core.following) == 0)
         await first.until(lambda known=known: len(first.cancellations(request_id)) == known + 2)
     told = first.cancellations(request_id)
     assert [type(event) for event in told] == [ClientLeft, ClientJoined, ClientLeft, ClientJoined, ClientLeft]
@@ -97,7 +97,7 @@ async def test_a_log_that_takes_nothing_harms_no_response(stand: Any, kit: Any) 
     asked = await left(stand, kit)
     stand.source.broker.failing = BrokerError("disk full")
     resuming = asyncio.create_task(stand.get(asked.envelope.subject, "/stream"))
-    await stand.until(lambda: len(stand.gateway.following) == 1)
+    await stand.until(lambda: len(stand.gateway.core.following) == 1)
     response = await stand.get(asked.envelope.subject, "/cancel", method="POST")
     assert (response.status_code, response.json()["error"]["code"]) == (503, "not_accepted")
     stand.source.broker.failing = None
@@ -115,7 +115,7 @@ async def test_a_gateway_that_stops_lets_its_clients_go_on_elsewhere(pair: Any, 
     assert (text.id, end.id) == (4, None)
     assert "shutting_down" in end.data
     resuming = asyncio.create_task(second.get(cause.subject, f"/stream?starting_after={text.id}"))
-    await second.until(lambda: len(second.gateway.following) == 1)
+    await second.until(lambda: len(second.gateway.core.following) == 1)
     await second.say(cause, AnswerText(start=4, text=" and half"), kit.completed(13))
     events = kit.sse((await resuming).text)
     assert "".join(event.text for event in events) == " and half"

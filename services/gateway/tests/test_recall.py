@@ -24,14 +24,16 @@ async def test_many_that_resume_at_once_cost_few_passes(start_stand: Any, kit: A
     for cause in causes:
         await first.say(cause, AnswerStarted(model=kit.model), AnswerText(start=0, text=cause.subject[:8]))
     resumed = [asyncio.create_task(second.get(cause.subject, "/stream?starting_after=8")) for cause in causes]
-    await second.until(lambda: len(second.gateway.following) == len(causes))
+    await second.until(lambda: len(second.gateway.core.following) == len(causes))
     for cause in causes:
         await first.say(cause, AnswerText(start=8, text=cause.subject[8:]), kit.completed(36))
     for cause, response in zip(causes, await asyncio.gather(*resumed), strict=True):
         assert "".join(event.text for event in kit.sse(response.text)) == cause.subject[8:]
-    assert second.gateway.history.passes < 9 * 30  # eight partitions of questions and one of answers a round
+    assert (
+        second.gateway.core.history.passes < 9 * 30
+    )  # eight partitions of questions and one of answers a round
     await asyncio.gather(*asking)
-    assert second.gateway.recalls._reading.used == 0
+    assert second.gateway.core.recalls._reading.used == 0
 
 
 async def test_an_answer_that_has_not_begun_is_not_looked_for_in_the_distant_past(
@@ -41,7 +43,7 @@ async def test_an_answer_that_has_not_begun_is_not_looked_for_in_the_distant_pas
     first, second = pair
     original = asyncio.create_task(first.ask(kit.body(stream=True)))
     cause = (await first.question()).envelope
-    history, looked = second.gateway.history, []
+    history, looked = second.gateway.core.history, []
     want = history.want
 
     def told(wanted: Any) -> None:
@@ -51,7 +53,7 @@ async def test_an_answer_that_has_not_begun_is_not_looked_for_in_the_distant_pas
 
     monkeypatch.setattr(history, "want", told)
     again = asyncio.create_task(second.get(cause.subject, "/stream"))
-    await second.until(lambda: cause.subject in second.gateway.following)
+    await second.until(lambda: cause.subject in second.gateway.core.following)
     await first.say(cause, *kit.events("not yet"))
     assert same(await again, await original, kit)
     assert len(looked) == 1
@@ -60,9 +62,9 @@ async def test_an_answer_that_has_not_begun_is_not_looked_for_in_the_distant_pas
 
 async def test_more_recalls_than_allowed_are_refused(start_stand: Any, monkeypatch: Any) -> None:
     stand = await start_stand(max_recalls=1)
-    monkeypatch.setattr(stand.gateway.history, "want", lambda _: None)  # it never ends
+    monkeypatch.setattr(stand.gateway.core.history, "want", lambda _: None)  # it never ends
     waiting = asyncio.create_task(stand.get(ids.new_request_id(1, time.time_ns() // 1_000_000)))
-    await stand.until(lambda: stand.gateway.recalls._reading.used == 1)
+    await stand.until(lambda: stand.gateway.core.recalls._reading.used == 1)
     response = await stand.get(ids.new_request_id(1, time.time_ns() // 1_000_000))
     assert code(response) == (429, "rate_limit_exceeded")
     waiting.cancel()
@@ -89,8 +91,8 @@ async def test_recall_goes_on_after_the_log_was_away(pair: Any, kit: Any) -> Non
             reader.poll = flaky
             return reader
 
-    second.gateway.history._source = Flaky()
-    second.gateway.history._retry_s = 0.01
+    second.gateway.core.history._source = Flaky()
+    second.gateway.core.history._retry_s = 0.01
     assert same(await second.get(cause.subject, "/stream"), original, kit)
     assert reads > 3
 
@@ -101,11 +103,11 @@ async def test_a_foreign_partition_is_read_only_while_needed(pair: Any, kit: Any
     monkeypatch.setattr("penstock.gateway.kept_answers.KEPT_S", 0.0)
     cause = await asked(first, kit, *kit.events("x"))
     await first.asking
-    home = second.gateway.home
+    home = second.gateway.core.home
     assert home._read == {home._partition}
     await second.get(cause.subject)
     await second.until(lambda: home._read == {home._partition})
-    assert len(second.gateway.following) == 0
+    assert len(second.gateway.core.following) == 0
     assert (await second.get(cause.subject)).status_code == 200
 
 
@@ -116,7 +118,7 @@ async def test_clients_that_lose_patience_do_not_make_reading_start_over(
     """The log is slow: who comes again finds under way, or ready, what was begun for who has left."""
     first, second = pair
     cause = await asked(first, kit, AnswerStarted(model=kit.model), AnswerText(start=0, text="one "))
-    readback, slow = second.gateway.recalls._readback, asyncio.Event()
+    readback, slow = second.gateway.core.recalls._readback, asyncio.Event()
     begun = 0
     read = getattr(readback, what)
 
@@ -133,7 +135,7 @@ async def test_clients_that_lose_patience_do_not_make_reading_start_over(
                 await second.get(cause.subject, "/stream")
     slow.set()
     if what == "answer":
-        await second.until(lambda: cause.subject in second.gateway.following)
+        await second.until(lambda: cause.subject in second.gateway.core.following)
     again = asyncio.create_task(second.get(cause.subject, "/stream"))
     await first.say(cause, AnswerText(start=4, text="two"), kit.completed(7))
     assert "".join(event.text for event in kit.sse((await again).text)) == "one two"
@@ -145,9 +147,9 @@ async def test_reading_that_takes_too_long_is_given_up(pair: Any, kit: Any, monk
     first, second = pair
     cause = await asked(first, kit, *kit.events("x"))
     await first.asking
-    recalls = second.gateway.recalls
+    recalls = second.gateway.core.recalls
     monkeypatch.setattr(recalls, "_limits", RecallLimits(patience_s=0.1))
-    monkeypatch.setattr(second.gateway.history, "want", lambda _: None)  # it never ends
+    monkeypatch.setattr(second.gateway.core.history, "want", lambda _: None)  # it never ends
     assert code(await second.get(cause.subject)) == (503, "not_ready")
     await second.until(lambda: recalls._reading.used == 0)
     monkeypatch.undo()

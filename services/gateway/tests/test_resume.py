@@ -62,7 +62,7 @@ async def test_the_stream_goes_on_at_another_gateway(pair: Any, kit: Any) -> Non
         for n in (0, 2, 4, 8)
     ]
     by_header = asyncio.create_task(second.get(cause.subject, "/stream", headers={"last-event-id": "4"}))
-    await second.until(lambda: cause.subject in second.gateway.following)
+    await second.until(lambda: cause.subject in second.gateway.core.following)
     await first.say(cause, AnswerText(start=8, text="three"), kit.completed(13))
     original = kit.sse((await first.asking).text)
     assert [event.id for event in original] == [0, 4, 8, 13, 14, 16]
@@ -187,7 +187,7 @@ async def test_clocks_may_be_five_minutes_apart(pair: Any, kit: Any, skew_ms: in
     original = await first.asking
     assert same(await second.get(cause.subject, "/stream"), original, kit)
     # And at a gateway whose own clock is off.
-    second.gateway.recalls._now_ms = lambda: time.time_ns() // 1_000_000 + skew_ms
+    second.gateway.core.recalls._now_ms = lambda: time.time_ns() // 1_000_000 + skew_ms
     assert same(await second.get(cause.subject, "/stream"), original, kit)
 
 
@@ -225,8 +225,8 @@ async def test_an_answer_that_was_lost_is_said_to_be(pair: Any) -> None:
     first, second = pair
     long_ago = time.time_ns() // 1_000_000 - 3_600_000
     first.source.broker.now_ms = lambda: long_ago
-    request_id = ids.new_request_id(first.gateway.home._partition, long_ago)
-    first.gateway.exchange.new_id = lambda: request_id
+    request_id = ids.new_request_id(first.gateway.core.home._partition, long_ago)
+    first.gateway.core.exchange.new_id = lambda: request_id
     asking = asyncio.create_task(first.ask())
     cause = (await first.question()).envelope
     await first.say(cause, AnswerText(start=0, text="half"))
@@ -239,9 +239,9 @@ async def test_an_end_that_only_this_gateway_made_is_not_shown_to_others(pair: A
     """What was withdrawn or given up here may go on in the log: the next client gets what the log says."""
     first, _ = pair
     cause = await asked(first, kit, AnswerStarted(model=kit.model), AnswerText(start=0, text="half "))
-    first.gateway.following.fail(cause.subject, not_accepted())
+    first.gateway.core.following.fail(cause.subject, not_accepted())
     assert "half " in (await first.asking).text
     again = asyncio.create_task(first.get(cause.subject, "/stream"))
-    await first.until(lambda: first.gateway.following.usable(cause.subject))
+    await first.until(lambda: first.gateway.core.following.usable(cause.subject))
     await first.say(cause, AnswerText(start=5, text="done"), kit.completed(9))
     assert "".join(event.text for event in kit.sse((await again).text)) == "half done"

@@ -1,13 +1,15 @@
 """The prompt: documents stay data, whatever stands in them."""
 
 import re
+from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.clients.models import PromptForm
+from penstock.clients.models import ModelsFile, PromptForm
 from penstock.generation.domain.label import label
 from penstock.generation.domain.neutral import neutral
 from penstock.generation.domain.prompt import render
@@ -165,3 +167,20 @@ def test_what_stands_around_the_passages_is_the_models_own_form() -> None:
     assert prompt == (
         f"{BEFORE}Read this:\n<passages>\n[1] T\nOne.\n\n[2] T\nTwo.\n\n</passages>\nQuestion: {AFTER}"
     )
+
+
+def test_the_reader_is_asked_in_the_words_in_which_it_was_taught() -> None:
+    file = Path(__file__).parents[2] / "trainer/src/penstock/trainer/prompt.py"
+    taught = run_path(str(file))
+    profile = ModelsFile().models.of("penstock/smollm2-135m-reader")
+    passages = passage("The kiln heats. ", title="kiln.html"), passage("The loom weaves.", title="loom.html")
+    asked = ChatRetrieved(
+        model="m",
+        prompt_before=f"<|im_start|>system\n{profile.system}<|im_end|>\n<|im_start|>user\n",
+        prompt_after="What heats?<|im_end|>\n<|im_start|>assistant\n",
+        prompt_tokens=9,
+        passages=passages,
+        sampling=Sampling(),
+    )
+    shown = [taught["Shown"](label(one), one.text) for one in passages]
+    assert render(asked, profile.prompt) == taught["render"](taught["READER"], shown, "What heats?")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from penstock.messages.envelope import Headers
+from penstock.streaming.clock import BrokerClock
 
 
 class Partition(NamedTuple):
@@ -169,6 +170,21 @@ class Reader(Protocol):
 
     async def close(self) -> None:
         """Close the connection."""
+
+
+class Broker(Protocol):
+    """Opens clients of one broker. All raise BrokerError if it does not answer."""
+
+    async def open_producer(self, topics: Sequence[str], clock: BrokerClock) -> Producer:
+        """Connect; the partitions of `topics` are known on return. Acknowledgements set the `clock`."""
+
+    async def open_consumer(
+        self, group: str, topics: Sequence[str], committable: Committable, session_timeout_ms: int
+    ) -> Consumer:
+        """Join a group that reads `topics` from their beginning."""
+
+    async def open_reader(self, partitions: Collection[Partition] = (), start: Start = "end") -> Reader:
+        """Read `partitions` from `start`, which is fixed on return."""
 
 
 class Extent(NamedTuple):

@@ -66,6 +66,7 @@ class Runner:
         tolerance: Tolerance = Tolerance(),  # noqa: B008  # a constant
         quarantined: Callable[[str], None] = lambda _: None,
         session_seconds: float = 10.0,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stage = stage
         self._topics = {topic.name: topic for topic in stage.inputs}
@@ -76,7 +77,7 @@ class Runner:
         self._spans = Spans(trace.get_tracer("penstock.streaming"), stage.name, instance, self._clock.likely)
         self._outbox = Outbox(stage, producer, self._spans, self._clock)
         self._failures = Failures(self._outbox)
-        self._meter = StageMeter(stage, offsets, self._clock, self._outbox.buried)
+        self._meter = StageMeter(stage, offsets, self._clock, self._outbox.buried, monotonic)
         means = Means(self._outbox, self._failures, self._spans, self._clock, self._meter)
         self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
         offsets.note = self._processor.note
@@ -89,7 +90,8 @@ class Runner:
         self._looking: asyncio.Task[None] | None = None
         self._next_look = 0.0
         self._session_seconds = session_seconds
-        self._awake = time.monotonic()
+        self._monotonic = monotonic
+        self._awake = monotonic()
         self._paused = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -163,7 +165,7 @@ class Runner:
         It would read on from where it was, and take up work that has ended since. A poll of `wait` seconds
         lies behind us.
         """
-        now = time.monotonic()
+        now = self._monotonic()
         slept, self._awake = now - self._awake - wait, now
         owned = next(iter(self._offsets.owned), None)
         if slept > self._session_seconds + _JOIN_SECONDS and owned and not await self._confirm(owned):
@@ -183,7 +185,7 @@ class Runner:
         if full != self._paused:
             self._paused = self._meter.is_paused = full
             await (self._consumer.pause() if self._paused else self._consumer.resume())
-        now = time.monotonic()
+        now = self._monotonic()
         if now >= self._next_commit and (self._committing is None or self._committing.done()):
             self._next_commit = now + COMMIT_SECONDS
             self._committing = asyncio.create_task(self._commit())

@@ -5,6 +5,10 @@ owner writes a marker with the next epoch, and reads the journal up to it. The f
 counts: an owner that comes second, or finds a higher epoch, lost a race. It tries again, but only if the
 consumer group confirms that the partition is still its own, so that a process that was stopped for a while
 and does not know that it was replaced never fences off its successor.
+
+The first epoch that an owner tries comes from the note of the last commit, not from the journal. That too is
+for the process that was stopped before its first marker: its successor has the same note or a later one.
+e2e/simulation/spec/takeover.pml has been checked for both.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import signal
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from pydantic_settings import NoDecode
 
 from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.flows import Flow
-from penstock.streaming.adapters.kafka import open_consumer, open_producer, open_reader
+from penstock.streaming.adapters.kafka import KafkaBroker
 from penstock.streaming.admin import missing_topics
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster, KafkaSettings, as_connection
@@ -23,7 +24,7 @@ from penstock.streaming.errors import leaves
 from penstock.streaming.event_loop import run_loop
 from penstock.streaming.health import HealthServer
 from penstock.streaming.offsets import Offsets
-from penstock.streaming.ports import BrokerError, Consumer, Reader, Refused
+from penstock.streaming.ports import Broker, BrokerError, Consumer, Reader, Refused
 from penstock.streaming.quarantine import Tolerance
 from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Journaled, Stage
@@ -91,7 +92,11 @@ async def serve(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(health.serve())
         try:
-            await _run_stages(stages, flow, settings, readiness, stop, clock or BrokerClock())
+            cluster = settings.cluster
+            readiness.waiting(KAFKA, f"connecting to {cluster}")
+            if await wait_for("topics", lambda: topics_awaited(cluster, flow), readiness, stop):
+                broker = KafkaBroker(cluster)
+                await run_stages(stages, flow, settings, readiness, stop, clock or BrokerClock(), broker)
         finally:
             health.should_exit = True
 
@@ -127,28 +132,26 @@ async def wait_for(
     return False
 
 
-async def _run_stages(
+async def run_stages(
     stages: Sequence[Stage],
     flow: Flow,
     settings: WorkerSettings,
     readiness: Readiness,
     stop: asyncio.Event,
     clock: BrokerClock,
+    broker: Broker,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> None:
-    cluster = settings.cluster
-    readiness.waiting(KAFKA, f"connecting to {cluster}")
-    if not await wait_for("topics", lambda: topics_awaited(cluster, flow), readiness, stop):
-        return
+    """Run `stages`, as `serve` does, on a broker whose topics stand."""
     written = [*(topic.name for topic in flow.writes), *(topic.dlq for topic in flow.handled)]
-    producer = await open_producer(cluster, written, clock)
+    producer = await broker.open_producer(written, clock)
     consumers: list[Consumer] = []
     readers: list[Reader] = []
     try:
         async with asyncio.TaskGroup() as tasks:
             for stage in stages:
                 offsets = Offsets()
-                consumer = await open_consumer(
-                    cluster,
+                consumer = await broker.open_consumer(
                     stage.name,
                     [topic.name for topic in stage.inputs],
                     offsets.committable,
@@ -157,7 +160,7 @@ async def _run_stages(
                 consumers.append(consumer)
                 journal = None
                 if isinstance(stage.processing, Journaled):
-                    readers.append(journal := await open_reader(cluster))
+                    readers.append(journal := await broker.open_reader())
                 instance = settings.instance or stage.name
                 runner = Runner(
                     stage,
@@ -170,6 +173,7 @@ async def _run_stages(
                     tolerance=Tolerance(settings.invalid_run, settings.invalid_share),
                     quarantined=partial(readiness.waiting, RECORDS),
                     session_seconds=settings.session_timeout_ms / 1000,
+                    monotonic=monotonic,
                 )
                 tasks.create_task(runner.run(stop))
             tasks.create_task(wait_for(KAFKA, lambda: _group_reason(consumers), readiness, stop))

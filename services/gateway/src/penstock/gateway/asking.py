@@ -111,7 +111,8 @@ class Asking:
     async def join(self, request_id: str, asked: Asked, grace_ms: int) -> AsyncIterator[Attended]:
         """Follow an earlier request as one more of its clients."""
         async with self.look(request_id, asked) as attended:
-            with self._presence.attending(request_id, asked, attended.follower, Connection.another(grace_ms)):
+            connection = self._presence.another(grace_ms)
+            with self._presence.attending(request_id, asked, attended.follower, connection):
                 yield attended
 
     async def _claim(self, question: Question) -> str | None:

@@ -1,6 +1,7 @@
 """What the gateway does with a question: write it to the log, and follow its answer from there."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Exchange:
         limits: Limits,
         now_ms: Callable[[], int],
         spans: Spans,
+        randbits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self.producer: Producer | None = None
         self._following = following
@@ -57,10 +59,11 @@ class Exchange:
         self._limits = limits
         self._now_ms = now_ms
         self._spans = spans
+        self._randbits = randbits
 
     def new_id(self) -> str:
         """Return the id of a new request: it names our home partition, where its answer will arrive."""
-        return ids.new_request_id(self._home, self._now_ms())
+        return ids.new_request_id(self._home, self._now_ms(), self._randbits)
 
     def age_ms(self, request_id: str) -> int:
         """Return how old a request is by this clock."""

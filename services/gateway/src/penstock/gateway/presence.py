@@ -34,21 +34,25 @@ class Connection(NamedTuple):
     name: str
     grace_ms: int
 
-    @staticmethod
-    def another(grace_ms: int) -> "Connection":
-        """Return a connection that comes after the first."""
-        return Connection(secrets.token_hex(8), grace_ms)
-
 
 class Presence:
     """Writes who comes and goes; `producer` gives the log's, None until there is one."""
 
     def __init__(
-        self, producer: Callable[[], Producer | None], now_ms: Callable[[], int], ack_s: float
+        self,
+        producer: Callable[[], Producer | None],
+        now_ms: Callable[[], int],
+        ack_s: float,
+        randbits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self._producer = producer
         self._now_ms = now_ms
         self._ack_s = ack_s
+        self._randbits = randbits
+
+    def another(self, grace_ms: int) -> Connection:
+        """Return a connection that comes after the first."""
+        return Connection(f"{self._randbits(64):016x}", grace_ms)
 
     @contextmanager
     def attending(

@@ -11,7 +11,6 @@ from math import ceil
 import httpx2
 import structlog
 import uvicorn
-from opentelemetry import trace
 from starlette.types import ASGIApp
 
 from penstock.database.database import Database
@@ -23,30 +22,21 @@ from penstock.gateway.adapters.http.measures import Measured
 from penstock.gateway.adapters.http.service import HttpLimits, Service
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.adapters.keyfile import GivenKey, KeyFile
-from penstock.gateway.adapters.log import KafkaLog
+from penstock.gateway.adapters.log import kafka_log
 from penstock.gateway.adapters.sessions import SqlSessions
 from penstock.gateway.adapters.store_rules import StoreRules
 from penstock.gateway.adapters.tables import SCHEMA
 from penstock.gateway.adapters.tgi import TgiBackend
 from penstock.gateway.adapters.upstream import Upstream
-from penstock.gateway.asking import Asking
-from penstock.gateway.budget import Budget
+from penstock.gateway.core import Core
 from penstock.gateway.domain.errors import shutting_down
-from penstock.gateway.following import Following
-from penstock.gateway.handler import Exchange, Limits
-from penstock.gateway.history import History
-from penstock.gateway.home import Home, home_partition
 from penstock.gateway.models import Models
 from penstock.gateway.policies import Policies
 from penstock.gateway.ports import Accounts, AccountsAway, IdempotencyKeys, Log, SessionStore
-from penstock.gateway.presence import Presence
-from penstock.gateway.readback import Readback
-from penstock.gateway.recall import RecallLimits, Recalls
 from penstock.gateway.sessions import Sessions
 from penstock.gateway.settings import Settings
 from penstock.streaming.clock import BrokerClock, unix_ms
 from penstock.streaming.server import Server
-from penstock.streaming.tracing import Spans
 from penstock.streaming.worker import stop_on_signals
 from penstock.telemetry.asgi import Traced
 from penstock.telemetry.http import Transport
@@ -71,10 +61,8 @@ class Gateway:
         client: httpx2.AsyncClient,
         now_ms: Callable[[], int] = unix_ms,
     ) -> None:
-        partition = home_partition(settings.instance)
         self.settings = settings
         self.readiness = Readiness("accounts", "kafka", "topics", "backends")
-        self.following = Following(settings.max_answer_chars)
         database = Database(settings.accounts_url(), SCHEMA, AccountsAway)
         self.accounts: Accounts = SqlAccounts(database)
         self.keys: IdempotencyKeys = SqlIdempotencyKeys(database)
@@ -82,31 +70,12 @@ class Gateway:
         key = settings.key_of_backends
         self.backends = [TgiBackend(backend.url, key) for backend in settings.backends]
         self.models = Models(settings.models, self.backends, lambda: int(time.time()))
-        spans = Spans(trace.get_tracer("penstock.gateway"), "", settings.instance, now_ms)
-        self.exchange = Exchange(
-            self.following,
-            partition,
-            Limits(settings.request_timeout_s, settings.request_grace_s, settings.ack_timeout_s),
-            now_ms,
-            spans,
-        )
-        self.home = Home(source, partition, self.following, self.exchange, self.readiness)
-        self.history = History(source, self.home)
-        answer_ms = round((settings.request_timeout_s + settings.request_grace_s) * 1000)
-        self.recalls = Recalls(
-            self.following,
-            Readback(self.history, self.following.new_answer, answer_ms),
-            self.home,
-            RecallLimits(round(settings.retention_hours * 3_600_000)),
-            now_ms,
-            Budget(settings.max_recalls, "Too many earlier requests are being read. Try again in a moment."),
-        )
-        presence = Presence(lambda: self.exchange.producer, now_ms, settings.ack_timeout_s)
+        self.core = Core(settings, source, self.keys, self.readiness, now_ms)
         ingestion = Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client)
         self.service = Service(
-            self.exchange,
-            Asking(self.exchange, self.recalls, presence, self.keys),
-            presence,
+            self.core.exchange,
+            self.core.asking,
+            self.core.presence,
             self.models,
             Access(self.accounts, time.monotonic, settings.key_cache_s),
             Sessions(self.sessions, time.monotonic, settings.key_cache_s),
@@ -161,8 +130,7 @@ class Gateway:
                 background = [
                     tasks.create_task(prepare(self.accounts, store, self.readiness, announce)),
                     tasks.create_task(self.models.run(self.readiness)),
-                    tasks.create_task(self.home.run()),
-                    tasks.create_task(self.history.run()),
+                    *self.core.start(tasks),
                     tasks.create_task(self._forget_old()),
                     tasks.create_task(self._drain(server, stop)),
                 ]
@@ -171,9 +139,7 @@ class Gateway:
                 for task in background:
                     task.cancel()
         finally:
-            await self.recalls.close()
-            await self.history.close()
-            await self.home.close()
+            await self.core.close()
             await self.accounts.close()
             for backend in self.backends:
                 await backend.close()
@@ -191,12 +157,12 @@ class Gateway:
     async def _drain(self, server: uvicorn.Server, stop: asyncio.Event) -> None:
         """Take no more requests after `stop`, and cut what is still open `drain_s` later."""
         await stop.wait()
-        log.info("stopping", open_requests=len(self.following))
+        log.info("stopping", open_requests=len(self.core.following))
         self.readiness.waiting("process", "stopping")
         self.service.stopping.set()
         server.should_exit = True
         await asyncio.sleep(self.settings.drain_s)
-        self.following.fail_all(shutting_down())
+        self.core.following.fail_all(shutting_down())
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -223,7 +189,7 @@ async def serve(settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     async with httpx2.AsyncClient(transport=Transport(limits=CONNECTIONS), trust_env=False) as client:
         clock = BrokerClock()
-        source = KafkaLog(settings.cluster, settings.instance, clock)
+        source = kafka_log(settings.cluster, settings.instance, clock)
         gateway = Gateway(settings, source, client, clock)
         watch_readiness(gateway.readiness)
         log.info("listening", url=f"http://{host}:{port}", instance=settings.instance)

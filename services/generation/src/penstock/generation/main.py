@@ -1,6 +1,7 @@
 """Start the generation service."""
 
 import asyncio
+from typing import NamedTuple
 
 from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.calls import reads_of, weight
@@ -13,8 +14,9 @@ from penstock.generation.timely import Patience
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
-from penstock.streaming.adapters.kafka import open_reader
+from penstock.streaming.adapters.kafka import KafkaBroker
 from penstock.streaming.clock import BrokerClock
+from penstock.streaming.ports import Broker
 from penstock.streaming.settings import read_settings
 from penstock.streaming.share import Share
 from penstock.streaming.stage import Journaled, Stage
@@ -50,29 +52,36 @@ async def _run(settings: Settings) -> None:
         await pool.check()
         return None if pool.is_reachable else f"no model server answers at {where}"
 
-    cancellations = CancellationLog(
-        lambda partition, start: open_reader(settings.cluster, [partition], start), clock
-    )
-    patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
-    generation = Generation(pool, cancellations, patience, trace_content=settings.trace_content)
-    stage = Stage(
-        "generation",
-        (CHAT_RETRIEVED,),
-        Journaled(
-            generation.handle, lambda: pool.slots, CHAT_GENERATED, generation.needs_no_slot, pool.share
-        ),
-        failures=CHAT_GENERATED,
-        weigh=weight,
-    )
+    parts = assemble(settings, pool, KafkaBroker(settings.cluster), clock)
     watch_readiness(readiness)
-    with watched(reads_of(pool, generation.loops)):
+    with watched(reads_of(pool, parts.generation.loops)):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(worker.wait_for(BACKENDS, reason, readiness, stop))
             tasks.create_task(pool.watch(stop))
-            tasks.create_task(cancellations.run(stop))
-            await worker.serve([stage], FLOWS["generation"], settings, readiness, stop, clock)
+            tasks.create_task(parts.cancellations.run(stop))
+            await worker.serve([parts.stage], FLOWS["generation"], settings, readiness, stop, clock)
     for backend in backends:
         await backend.close()
+
+
+class Parts(NamedTuple):
+    """What the service does, and who tells it which requests nobody wants any more."""
+
+    stage: Stage
+    generation: Generation
+    cancellations: CancellationLog
+
+
+def assemble(settings: Settings, pool: Pool, broker: Broker, clock: BrokerClock) -> Parts:
+    """Return the service's parts, wired together."""
+    cancellations = CancellationLog(lambda partition, start: broker.open_reader([partition], start), clock)
+    patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
+    generation = Generation(pool, cancellations, patience, trace_content=settings.trace_content)
+    journaled = Journaled(
+        generation.handle, lambda: pool.slots, CHAT_GENERATED, generation.needs_no_slot, pool.share
+    )
+    stage = Stage("generation", (CHAT_RETRIEVED,), journaled, failures=CHAT_GENERATED, weigh=weight)
+    return Parts(stage, generation, cancellations)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Start the postprocessing service."""
 
+from collections.abc import Callable
+
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RESPONSES
 from penstock.postprocessing.adapters.language import LanguageIdentifier
@@ -20,11 +22,18 @@ def main() -> None:
 
 
 async def _run(settings: worker.WorkerSettings) -> None:
-    handle = Postprocessing(LanguageIdentifier().language_of).handle
-    stage = Stage("postprocessing", (CHAT_GENERATED,), Fold(handle), CHAT_RESPONSES)
     readiness = Readiness(worker.KAFKA)
     watch_readiness(readiness)
-    await worker.serve([stage], FLOWS["postprocessing"], settings, readiness, worker.stop_on_signals())
+    stop = worker.stop_on_signals()
+    stages = [stage(LanguageIdentifier().language_of)]
+    await worker.serve(stages, FLOWS["postprocessing"], settings, readiness, stop)
+
+
+def stage(language_of: Callable[[str], str]) -> Stage:
+    """Return what the service does; `language_of` tells the language of a text by its two letters."""
+    return Stage(
+        "postprocessing", (CHAT_GENERATED,), Fold(Postprocessing(language_of).handle), CHAT_RESPONSES
+    )
 
 
 if __name__ == "__main__":

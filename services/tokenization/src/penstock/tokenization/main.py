@@ -14,6 +14,7 @@ from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 from penstock.tokenization.adapters.tgi import TgiModel
 from penstock.tokenization.handler import Policy, Tokenization
+from penstock.tokenization.ports import Model
 from penstock.tokenization.settings import Settings
 
 BACKENDS = "backends"
@@ -41,7 +42,7 @@ async def _run(settings: Settings) -> None:
         await server.close()
 
 
-def stage(settings: Settings, model: TgiModel) -> Stage:
+def stage(settings: Settings, model: Model) -> Stage:
     """Return what the service does."""
     policy = Policy(settings.default_max_tokens, settings.passage_tokens, settings.models)
     tokenization = Tokenization(model, policy)

@@ -6,6 +6,7 @@ up; the producer is, and its `send` only blocks on unknown metadata, which is fe
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 from penstock.streaming.adapters.kafka import consumer as _consumer
@@ -18,6 +19,7 @@ from penstock.streaming.ports import Committable, Consumer, Partition, Producer,
 
 __all__ = [
     "MAX_RECORD_BYTES",
+    "KafkaBroker",
     "open_consumer",
     "open_producer",
     "open_reader",
@@ -60,6 +62,24 @@ async def open_reader(
     opening = _by_librdkafka(cluster) or _reader
     opened: Reader = await opening.open_reader(cluster, partitions, start, ahead)
     return opened
+
+
+@dataclass(frozen=True, slots=True)
+class KafkaBroker:
+    """Port: Broker."""
+
+    cluster: Cluster
+
+    async def open_producer(self, topics: Sequence[str], clock: BrokerClock) -> Producer:
+        return await open_producer(self.cluster, topics, clock)
+
+    async def open_consumer(
+        self, group: str, topics: Sequence[str], committable: Committable, session_timeout_ms: int
+    ) -> Consumer:
+        return await open_consumer(self.cluster, group, topics, committable, session_timeout_ms)
+
+    async def open_reader(self, partitions: Collection[Partition] = (), start: Start = "end") -> Reader:
+        return await open_reader(self.cluster, partitions, start)
 
 
 def _by_librdkafka(cluster: Cluster) -> ModuleType | None:

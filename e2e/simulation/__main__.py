@@ -1,0 +1,105 @@
+"""``python -m e2e.simulation [--seeds N] [--seed S]``: many seeds, or one with its story.
+
+Exit code 1 if a promise was broken. A seed runs the same way each time, on any machine with the same Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+from e2e.simulation.quiet import quiet
+from e2e.simulation.shrink import shrink
+from e2e.simulation.trial import Result, run
+
+_HASHES = "PYTHONHASHSEED"
+_SHOWN = 20
+
+
+def main() -> None:
+    """Run what the arguments say."""
+    if os.environ.get(_HASHES) != "0":  # the order of sets is part of what a seed repeats
+        again = [sys.executable, "-m", "e2e.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, again, {**os.environ, _HASHES: "0"})  # noqa: S606  # ourselves
+    parser = argparse.ArgumentParser(prog="python -m e2e.simulation", description="Simulated worlds.")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many (%(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (%(default)s)")
+    parser.add_argument(
+        "--seed", type=int, help="only this one, with its story, shrunk if it breaks a promise"
+    )
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
+    given = parser.parse_args()
+    quiet()
+    if given.seed is not None:
+        sys.exit(_one(given.seed))
+    sys.exit(_many(range(given.first, given.first + given.seeds), given.processes))
+
+
+def _one(seed: int) -> int:
+    result = run(seed)
+    if result.violations:
+        plan, result = shrink(seed)
+        _say(f"seed {seed} breaks its promises, also with these {len(plan.strikes)} faults alone:")
+    for line in _story(result):
+        _say(line)
+    for broken in result.violations:
+        _say(f"{broken.rule} ({broken.sort}) {broken.request}: {broken.found}")
+    return 1 if result.violations else 0
+
+
+def _many(seeds: Sequence[int], processes: int) -> int:
+    began, requests, failing = time.perf_counter(), 0, list[int]()
+    with ProcessPoolExecutor(processes, initializer=quiet) as executor:
+        for done, result in enumerate(executor.map(_judged, seeds, chunksize=8), 1):
+            seed, count, broken = result
+            requests += count
+            if broken:
+                failing.append(seed)
+                _say(f"seed {seed}: {broken}")
+            if done % max(1, len(seeds) // _SHOWN) == 0 or done == len(seeds):
+                seconds = time.perf_counter() - began
+                _say(
+                    f"{done} of {len(seeds)} seeds, {requests} requests, {len(failing)} failing,"
+                    f" {seconds:.0f} s, {requests / seconds / processes:.0f} requests a second a core"
+                )
+    return 1 if failing else 0
+
+
+def _judged(seed: int) -> tuple[int, int, str]:
+    result = run(seed)
+    first = next(iter(result.violations), None)
+    return (
+        seed,
+        result.requests,
+        f"{first.rule} ({first.sort}) {first.request}: {first.found}" if first else "",
+    )
+
+
+def _story(result: Result) -> Iterator[str]:
+    """Yield what happened, in order of time: faults, and the log of the requests that were wronged."""
+    wronged = {broken.request for broken in result.violations}
+    lines = [(at, f"{who}: {what}") for at, who, what in result.story]
+    for entry in result.entries:
+        if entry.request_id in wronged or any(entry.request_id in one.found for one in result.violations):
+            where = f"{entry.topic}/{entry.partition} at {entry.offset}"
+            lines.append(
+                (
+                    entry.moment - 1_800_000_000,
+                    f"log: {where}: {type(entry.event).__name__} of {entry.request_id}",
+                )
+            )
+    for at, line in sorted(lines):
+        yield f"{at:9.3f} s  {line}"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
