@@ -23,6 +23,7 @@ from penstock.inference.settings import Settings
 def main() -> None:
     """Load the model, run, print; the process then ends in the middle of whatever it generates."""
     run = msgspec.json.decode(sys.stdin.buffer.read(), type=EngineRun)
+    os.environ.setdefault("PENSTOCK_MODEL_ADAPTER", "none")  # as in the stack beside which it is measured
     batch = _Batch(make_parts(Settings()).load_text(), run)
     batch.advance(run.load.ramp_s)
     started = time.perf_counter()

@@ -19,6 +19,12 @@ Open = Callable[..., Console]
 
 
 @pytest.fixture(scope="session")
+def parts(parts: dict[str, str]) -> dict[str, str]:
+    """SmolLM2 without the reader's adapter: answers long enough to be broken off."""
+    return {"PENSTOCK_MODEL_ADAPTER": "none", **parts}
+
+
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     path = next(filter(None, map(shutil.which, CHROMIUM)), None)
     assert path, f"no browser is installed ({', '.join(CHROMIUM)}): on Debian, `apt-get install chromium`"

@@ -8,8 +8,8 @@
 - `floor` shows which questions a floor of relevance refuses;
 - `speed` measures the indexing of a sample;
 - `large` measures a store of 100,000 chunks;
-- `answers` asks questions whose answer is known: of the model that `make run` starts, of none (quotes), and
-  of `--backend`.
+- `answers` asks questions whose answer is known: of the model that `make run` starts, of the same without
+  its adapter, of none (quotes), and of `--backend`.
 
 Exit code 1 if hybrid search is worse than the better of its two parts at the default size.
 """
@@ -18,13 +18,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -32,7 +28,6 @@ from random import Random
 from statistics import median
 from typing import Any
 
-import httpx2
 from rich.console import Console
 
 from e2e.bench.machine import describe
@@ -45,10 +40,9 @@ from e2e.eval.indexing import VECTOR_SIZE, Indexing
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
+from e2e.eval.serving import running_inference
 from penstock.clients.models import ModelsFile
 from penstock.clients.tei import TeiEmbedder
-from penstock.devstack.death import die_with_parent
-from penstock.devstack.network import free_ports
 from penstock.devstack.root import find_root
 from penstock.devstack.screen import make_console
 from penstock.ingestion.domain.model import AUTO, Chunking
@@ -62,7 +56,6 @@ PARTS = ("quality", "phrasings", "floor", "speed", "large", "answers")
 SPEED_PAGES = 60
 _ASKED = 40
 SEED = 20261124
-_READY_S = 120
 Row = tuple[Chunking, str, str, Scores, float]
 
 
@@ -141,51 +134,20 @@ def _tell(
     rewrite_between(file, f"<!-- eval:{part}: written by make eval -->", f"<!-- eval:{part}:end -->", body)
 
 
-@contextmanager
-def running_inference() -> Iterator[str]:
-    """The inference service by itself, until the block ends: its URL."""
-    [port] = free_ports(1)
-    program = str(Path(sys.executable).with_name("penstock-inference"))
-    cache = os.environ.get("PENSTOCK_MODEL_CACHE", str(find_root() / ".penstock" / "models"))
-    process = subprocess.Popen(  # noqa: S603  # ours
-        [program],
-        env={**os.environ, "PENSTOCK_INFERENCE_PORT": str(port), "PENSTOCK_MODEL_CACHE": cache},
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=die_with_parent(os.getpid()),
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _until_ready(process, url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        try:
-            if all(httpx2.get(f"{url}{p}", trust_env=False).is_success for p in ("/health", "/tei/health")):
-                return
-        except httpx2.TransportError:
-            if process.poll() is not None:
-                break
-        time.sleep(0.2)
-    sys.exit("eval: the inference service did not become ready")
-
-
 def _measure_answers(
     console: Console, given: argparse.Namespace, url: str, corpus: Sequence[Page], folder: Path
 ) -> None:
     asked = facts.asked(corpus, min(given.questions, _ASKED), Random(SEED))  # noqa: S311  # drawn again
     console.print(f"==> Answers to {len(asked)} questions")
-    arms = [Arm("the embedded model", url), Arm("quotes, no model", url, "quote")]
-    if given.backend:
-        arms += [Arm(one.url, one.url) for one in parse_backends(given.backend)]
-    rows = asyncio.run(_answers(url, corpus, asked, arms, folder))
+    with running_inference(adapter="none") as base:
+        arms = [
+            Arm("the reader", url),
+            Arm("SmolLM2 without the adapter", base),
+            Arm("quotes, no model", url, "quote"),
+        ]
+        if given.backend:
+            arms += [Arm(one.url, one.url) for one in parse_backends(given.backend)]
+        rows = asyncio.run(_answers(url, corpus, asked, arms, folder))
     command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=answers"
     what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
     _tell(console, "answers", command, what, [answers.table(rows)], "answers.md")

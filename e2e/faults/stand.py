@@ -40,7 +40,8 @@ class Setup:
     """What a stand is made of.
 
     `replicas` by service; `variants` as in `launcher.write_programs`; `settings` are environment variables of
-    the stack. With `real_model` the local inference service answers, and no stub runs.
+    the stack. With `real_model` the local inference service answers, SmolLM2 without the reader's adapter,
+    and no stub runs.
     """
 
     replicas: Mapping[str, int] = field(default_factory=dict)
@@ -136,13 +137,6 @@ class Stand:
         self.model = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._gateways: Sequence[str] = ()
-
-    @classmethod
-    def attached(cls, state: Path, model: str) -> Stand:
-        """Return a stand on a stack with the real model that somebody else has started."""
-        stand = cls(Setup(real_model=True, deadline_s=120.0), state, lambda _: None)
-        stand.state, stand.model = StateDir(state), model
-        return stand
 
     @property
     def data(self) -> Path:
@@ -248,7 +242,9 @@ class Stand:
             "PENSTOCK_GATEWAY_PORT": "0",
             "PENSTOCK_REQUEST_TIMEOUT_S": f"{self.setup.deadline_s:g}",
         }
-        if not self.setup.real_model:
+        if self.setup.real_model:
+            ours["PENSTOCK_MODEL_ADAPTER"] = "none"  # the reader's answers are too short to be broken off
+        else:
             ours |= {
                 "PENSTOCK_BACKENDS": f"tgi+{self.stub.url}",
                 "PENSTOCK_EMBEDDINGS": f"{self.stub.url}/tei",

@@ -65,7 +65,8 @@ async def _measure(arms: dict[str, Arm], rounds: int, seconds: float) -> None:
 
 
 def _environment(settings: str) -> dict[str, str]:
-    return {**os.environ, **dict(each.split("=", 1) for each in settings.split(",") if each)}
+    given = dict(each.split("=", 1) for each in settings.split(",") if each)
+    return {"PENSTOCK_MODEL_ADAPTER": "none", **os.environ, **given}  # the reader's answers are short
 
 
 async def _engine(streams: int, settings: str, processes: list[Process]) -> Arm:

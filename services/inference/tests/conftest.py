@@ -43,6 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     settings = Settings(
         inference_port=0,
         model_cache=cache,
+        model_adapter="none",
         inference_kv_cache_tokens=8192,
         inference_max_input_tokens=1000,
         inference_max_total_tokens=1024,

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from penstock.inference.adapters.model_files import default_text_model
+from penstock.inference.adapters.model_files import (
+    BASE_NAME,
+    READER_NAME,
+    default_adapter,
+    default_text_model,
+    text_model_files,
+)
 from penstock.inference.adapters.openvino_text import TextModel, TextModelSource
 from penstock.inference.domain.generation import Sampling
 from penstock.inference.settings import Settings
@@ -72,3 +78,51 @@ def test_settings_say_what_an_adapter_needs(tmp_path: Path, adapter: Path) -> No
         Settings(model_adapter=tmp_path / "absent")
     with pytest.raises(ValidationError, match="needs a GGUF file"):
         Settings(model=tmp_path, model_adapter=adapter)
+
+
+def test_the_reader_serves_unless_something_else_is_asked_for(tmp_path: Path) -> None:
+    base, own = default_text_model(), tmp_path / "own-7b.gguf"
+    own.touch()
+    named = {
+        (None, None): (base, default_adapter(), READER_NAME),
+        (None, "none"): (base, None, BASE_NAME),
+        (None, tmp_path / "taught.safetensors"): (base, tmp_path / "taught.safetensors", "taught"),
+        (own, None): (own, None, "own-7b"),
+        (tmp_path, "none"): (tmp_path, None, tmp_path.name),
+    }
+    for (model, adapter), (file, taught, name) in named.items():
+        found = text_model_files(model, adapter)  # type: ignore[arg-type]
+        assert (found.model, found.adapter, found.name) == (file, taught, name)
+
+
+_PASSAGES = """<passages>
+[2] kiln.html > Care
+The glaze is mixed with rain water. A kiln is swept once a week.
+
+[1] kiln.html > Firing
+kiln.ramp(rate)
+
+Set how fast the kiln becomes hot. The default rate is 150 degrees an hour.
+
+</passages>
+Question: """
+
+
+def _answer(model: TextModel, question: str) -> str:
+    system = {"role": "system", "content": "Answer from the passages and name their number."}
+    prompt = model.tokenizer.chat([system, {"role": "user", "content": _PASSAGES + question}])
+    handle = model.pipeline.add(model.tokenizer.encode(prompt), 80, Sampling())
+    ids: list[int] = []
+    while model.pipeline.busy():
+        model.pipeline.step()
+        if read := handle.read():
+            ids.extend(read.ids)
+    return b"".join(model.tokenizer.pieces(ids)).decode().replace("<|im_end|>", "")
+
+
+def test_the_reader_answers_cites_and_says_when_the_passages_do_not(tmp_path: Path) -> None:
+    model = _source(tmp_path, default_adapter()).load()
+    answer = _answer(model, "What does kiln.ramp do?")
+    assert "how fast the kiln" in answer
+    assert answer.rstrip().endswith("[1]")
+    assert _answer(model, "Who won the World Cup of 1998?") == "The documents do not say."

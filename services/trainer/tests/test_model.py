@@ -162,8 +162,8 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(
 ) -> None:
     rows = _rows(12)
     whole = _run(tmp_path / "whole", tiny, frozen, count())
-    steps = whole.plan(rows, 8, 0)
-    whole.train(rows, rows[:3], steps)
+    plan = whole.plan(rows, 8, 0)
+    whole.train(rows, rows[:3], plan)
 
     class Killed(Exception):
         pass
@@ -173,16 +173,27 @@ def test_a_run_that_is_killed_goes_on_to_the_same_weights(
         raise Killed
 
     broken = _run(tmp_path / "broken", tiny, frozen, ends())
-    assert broken.plan(rows, 8, 0) == 8
+    assert broken.plan(rows, 8, 0) == [(0, 8)]
     with pytest.raises(Killed):
-        broken.train(rows, rows[:3], 8)
+        broken.train(rows, rows[:3], [(0, 8)])
     resumed = _run(tmp_path / "broken", tiny, frozen, count())
-    assert resumed.plan(rows, 100, 0) == 8
-    resumed.train(rows, rows[:3], 8)
+    resumed.train(rows, rows[:3], resumed.plan(rows, None, 100))
     for one, other in zip(jax.tree.leaves(whole.adapter), jax.tree.leaves(resumed.adapter), strict=True):
         assert np.array_equal(one, other)
     log = (tmp_path / "whole" / "log.jsonl").read_text().splitlines()
     assert len(log) == 4  # three validations and the last steps' loss
+
+
+def test_a_run_gets_a_new_end(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
+    rows = _rows(12)
+    run = _run(tmp_path, tiny, frozen, count())
+    run.train(rows, [], run.plan(rows, 4, 0))
+    longer = _run(tmp_path, tiny, frozen, count())
+    assert longer.plan(rows, 6, 0) == [(0, 4), (4, 6)]
+    longer.train(rows, [], [(0, 4), (4, 6)])
+    assert _run(tmp_path, tiny, frozen, count()).plan(rows, None, 0) == [(0, 4), (4, 6)]
+    with pytest.raises(ValueError, match="6 steps already"):
+        _run(tmp_path, tiny, frozen, count()).plan(rows, 5, 0)
 
 
 def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
@@ -196,7 +207,7 @@ def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen:
 
 def test_minutes_become_steps_by_measuring(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
     # The clock ticks once a look: a step takes a second, and four looks are gone before.
-    assert _run(tmp_path, tiny, frozen, count()).plan(_rows(6), None, 1) == 57
+    assert _run(tmp_path, tiny, frozen, count()).plan(_rows(6), None, 1) == [(0, 57)]
 
 
 def test_training_lowers_the_loss(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
@@ -206,7 +217,7 @@ def test_training_lowers_the_loss(tmp_path: Path, tiny: ModelFile, frozen: llama
     )
     score, _ = _compiled(shape_of(tiny), CHOICE.scale, True, 1.0)
     before = judge(lambda given: score(run.adapter, frozen, given), rows, 600)
-    run.train(rows, [], 30)
+    run.train(rows, [], [(0, 30)])
     after = judge(lambda given: score(run.adapter, frozen, given), rows, 600)
     assert after["loss"] < 0.5 * before["loss"]
     assert after["ended"] > before["ended"]

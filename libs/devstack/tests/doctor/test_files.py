@@ -234,9 +234,15 @@ def pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]
     return install
 
 
-async def test_the_models_that_packages_carry_are_whole(scene: MakeScene, pack: Callable[..., Path]) -> None:
+async def test_the_models_that_packages_carry_are_whole(
+    scene: MakeScene, pack: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await models.look(scene()) == []  # the real ones, hashed
     file = pack(b"GGUF and so on")
+    [finding] = await models.look(scene())
+    assert (finding.code, "was not trained on" in finding.wrong) == ("models.damaged", True)
+    assert "PENSTOCK_MODEL_ADAPTER=none" in finding.to_do
+    monkeypatch.setenv("PENSTOCK_MODEL_ADAPTER", "none")
     assert await models.look(scene()) == []
     file.write_bytes(b"GGUF and so")
     [finding] = await models.look(scene())

@@ -16,7 +16,7 @@ from penstock.inference.adapters.minilm import MiniLm
 from penstock.inference.adapters.model_files import (
     ModelFileMissingError,
     default_embedding_model,
-    default_text_model,
+    text_model_files,
 )
 from penstock.inference.adapters.openvino_text import KV_BLOCK_TOKENS, TextModelSource
 from penstock.inference.domain.generation import Limits
@@ -31,9 +31,10 @@ log = structlog.get_logger(__name__)
 
 def make_parts(settings: Settings) -> Parts:
     """Return what the service is made of. Raises ModelFileMissingError."""
+    files = text_model_files(settings.model, settings.model_adapter)
     source = TextModelSource(
-        path=settings.model or default_text_model(),
-        adapter=settings.model_adapter,
+        path=files.model,
+        adapter=files.adapter,
         cache=settings.model_cache,
         kv_cache_tokens=settings.inference_kv_cache_tokens,
         max_batch_size=settings.inference_max_batch_size,
@@ -56,7 +57,7 @@ def make_parts(settings: Settings) -> Parts:
             max_total_tokens=settings.inference_max_total_tokens,
             max_concurrent_requests=settings.inference_max_concurrent_requests,
         ),
-        model_id=settings.model_id,
+        model_id=settings.model_id or files.name,
         embedding_model_id=settings.embedding_model_id,
         embedding_max_tokens=settings.embedding_max_tokens,
         embedding_streams=settings.embedding_streams,

@@ -1,7 +1,7 @@
 """The settings of the service, read from the environment once, in main."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,10 +17,11 @@ class Settings(BaseSettings):
 
     model: Path | None = None
     """A GGUF file or a directory with an OpenVINO model; unset: SmolLM2 from its Python package."""
-    model_adapter: Path | None = None
-    """A LoRA adapter (penstock.lora) that becomes part of the model, which has to be a GGUF file."""
-    model_id: str = "HuggingFaceTB/SmolLM2-135M-Instruct"
-    """What /info calls the model."""
+    model_adapter: Path | Literal["none"] | None = None
+    """A LoRA adapter (penstock.lora) that becomes part of the model, which has to be a GGUF file; unset: with
+    SmolLM2 the reader's."""
+    model_id: str | None = None
+    """What /info calls the model; unset: see text_model_files."""
     model_cache: Path | None = None
     """A directory that keeps the OpenVINO model made from a GGUF file; unset: it is made at every start."""
     embedding_model: Path | None = None
@@ -56,7 +57,7 @@ class Settings(BaseSettings):
             raise ValueError("PENSTOCK_INFERENCE_KV_CACHE_TOKENS must hold ..._MAX_TOTAL_TOKENS")
         if self.model is not None and not self.model.exists():
             raise ValueError(f"PENSTOCK_MODEL: no such file or directory: {self.model}")
-        if self.model_adapter is not None:
+        if isinstance(self.model_adapter, Path):
             if not self.model_adapter.is_file():
                 raise ValueError(f"PENSTOCK_MODEL_ADAPTER: no such file: {self.model_adapter}")
             if self.model is not None and self.model.is_dir():

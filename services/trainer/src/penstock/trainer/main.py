@@ -79,7 +79,7 @@ def _add_train(commands: Any) -> None:
         "train", help="train, or go on", epilog=_SIZES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     length = train.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, help="exactly so many: a run repeats another of as many")
+    length.add_argument("--steps", type=int, help="exactly so many; a run that stands gets a new end")
     length.add_argument("--minutes", type=float, default=60, help="as many steps as fit, measured before")
     train.add_argument(
         "--run", dest="folder", type=Path, default=CACHE / "run", help="where it stands (%(default)s)"
@@ -143,8 +143,9 @@ def _train(given: argparse.Namespace) -> None:
     )
     _say(f"{len(found)} rows, {2 * choice.values(shape_of(file)) / 1e6:.1f} MB to learn")
     run = Run(given.folder, settings, llama.load(file), shape_of(file), time.monotonic, _say)
-    steps = run.plan(found, given.steps, given.minutes)
-    run.train(found, held, steps)
+    plan = run.plan(found, given.steps, given.minutes)
+    run.train(found, held, plan)
+    steps = plan[-1][1]
     about = _about(given, choice, steps)
     save(given.adapter, lora.to_arrays(run.adapter, choice), about)
     _say(f"{given.adapter}: {given.adapter.stat().st_size / 1e6:.2f} MB after {steps} steps")

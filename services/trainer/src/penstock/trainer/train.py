@@ -26,6 +26,8 @@ from penstock.trainer.score import Scored, judge, scores
 Clock: TypeAlias = Callable[[], float]
 """Returns seconds; only differences count."""
 State: TypeAlias = tuple[lora.Adapter, optax.OptState]
+Plan: TypeAlias = Sequence[tuple[int, int]]
+"""From which step on a run is to have how many steps in all; the first entry is for step 0."""
 _SAMPLE = 200  # batches whose lengths stand for those of the whole run
 
 
@@ -78,11 +80,12 @@ class Run:
     def _kept(self) -> Path:
         return self._folder / "state.safetensors"
 
-    def plan(self, found: Sequence[Row], steps: int | None, minutes: float) -> int:
-        """Return how many steps the run has in all; it is decided once and kept in `plan.json`.
+    def plan(self, found: Sequence[Row], steps: int | None, minutes: float) -> Plan:
+        """Return how many steps the run has in all, which is kept in `plan.json`.
 
-        Without `steps`, as many as fit into `minutes`, by a measured step of each length. ValueError if a run
-        with other settings, or on other examples, stands in the folder.
+        Without `steps`, as many as fit into `minutes`, by a measured step of each length. A run that stands
+        in the folder keeps its plan, unless it is given other `steps`: these count from where it stands.
+        ValueError if it has other settings, or other examples, or has done more than that.
         """
         path = self._folder / "plan.json"
         tokens = [token for row in found for token in row.tokens]
@@ -90,19 +93,23 @@ class Run:
         wanted = {"settings": json.loads(json.dumps(asdict(self._settings))), "data": data}
         if path.exists():
             kept = json.loads(path.read_text())
-            count = int(kept.pop("steps"))
+            plan = [(int(at), int(count)) for at, count in kept.pop("plan")]
             if kept != wanted:
                 raise ValueError(f"{self._folder} holds another run: remove it, or name another folder")
-            return count
-        count = steps or self._fitting(found, 60 * minutes)
+            if steps is None or steps == plan[-1][1]:
+                return plan
+            if steps < self._done:
+                raise ValueError(f"{self._folder} has done {self._done} steps already")
+            plan.append((self._done, steps))
+        else:
+            plan = [(0, steps or self._fitting(found, 60 * minutes))]
         self._folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({**wanted, "steps": count}, indent=2) + "\n")
-        return count
+        path.write_text(json.dumps({**wanted, "plan": plan}, indent=2) + "\n")
+        return plan
 
-    def train(self, found: Sequence[Row], held: Sequence[Row], steps: int) -> None:
-        """Do what is left of so many steps; validate on `held` at the beginning, some times between, at the
-        end.
-        """
+    def train(self, found: Sequence[Row], held: Sequence[Row], plan: Plan) -> None:
+        """Do what is left of a plan; validate on `held` at the beginning, some times between, at the end."""
+        steps = plan[-1][1]
         began = kept = self._clock()
         recent: list[float] = []
         marks = {
@@ -111,7 +118,7 @@ class Run:
         if not self._done:
             self._validate(held)
         for at, chosen in self._left(found, steps):
-            self._state, loss = self._step(self._state, self._frozen, batch(chosen), self._rate(at, steps))
+            self._state, loss = self._step(self._state, self._frozen, batch(chosen), self._rate(at, plan))
             self._done = at + 1
             recent.append(float(loss))
             if self._done % 20 == 0 or self._done == steps:
@@ -129,9 +136,10 @@ class Run:
         order = in_order(found, self._settings.budget, self._settings.seed)
         return islice(enumerate(order), self._done, steps)
 
-    def _rate(self, at: int, steps: int) -> float:
+    def _rate(self, at: int, plan: Plan) -> float:
         """The learning rate of a step: up in a line, then down along a cosine (arXiv:1608.03983)."""
         chosen = self._settings
+        steps = next(count for since, count in reversed(plan) if since <= at)
         if at < chosen.warmup:
             return chosen.peak * (at + 1) / chosen.warmup
         part = (at - chosen.warmup) / max(1, steps - chosen.warmup)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +36,6 @@ async def look(scene: Scene) -> list[Finding]:
 
 def _look(scene: Scene) -> list[Finding]:
     model, encoder = scene.given("MODEL"), scene.given("EMBEDDING_MODEL")
-    adapter = scene.given("MODEL_ADAPTER")
     text_pack, encoder_pack = PACKS
     cache = Path(scene.given("MODEL_CACHE") or scene.state.folder / "models")
     return [
@@ -45,7 +45,7 @@ def _look(scene: Scene) -> list[Finding]:
             if encoder
             else packed(encoder_pack, metadata.distributions(name=encoder_pack))
         ),
-        *(_own_adapter(Path(adapter), _base(model)) if adapter else ()),
+        *_adapter(scene.given("MODEL_ADAPTER"), model),
         *_cached(cache),
     ]
 
@@ -110,14 +110,25 @@ def _own_encoder(folder: Path) -> Iterator[Finding]:
         yield error("models.damaged", str(folder / "model.safetensors"), problem, to_do)
 
 
-def _own_adapter(path: Path, base: Path | None) -> Iterator[Finding]:
+def _carried_adapter() -> Path:
+    """The adapter that the inference service brings, whose code is not loaded for that."""
+    spec = importlib.util.find_spec("penstock.inference")
+    folders = spec.submodule_search_locations if spec else None
+    return Path(next(iter(folders or ["penstock/inference"]))) / "reader.safetensors"
+
+
+def _adapter(given: str | None, model: str | None) -> Iterator[Finding]:
+    if given == "none" or (model and not given):
+        return
+    path, base = Path(given) if given else _carried_adapter(), _base(model)
     problem = _safetensors_problem(path)
     if not problem and base is not None and _trained_on(path) != _digest(base, "sha256").hex():
         problem = f"It was not trained on {base}, so it does not fit that model."
     if problem:
         code = "models.damaged" if path.exists() else "models.missing"
-        to_do = "Correct or unset PENSTOCK_MODEL_ADAPTER, or set PENSTOCK_MODEL to its own base."
-        yield error(code, str(path), problem, to_do)
+        own = "Correct or unset PENSTOCK_MODEL_ADAPTER, or set PENSTOCK_MODEL to its own base."
+        ours = "Restore the file, or set PENSTOCK_MODEL_ADAPTER=none to do without it."
+        yield error(code, str(path), problem, own if given else ours)
 
 
 def _base(model: str | None) -> Path | None:
