@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from msgspec import inspect
 
@@ -96,6 +96,7 @@ def test_an_unknown_field_is_ignored(event: Event, name: str, value: object) -> 
 
 @given(st.sampled_from(sorted(event_types())), st.binary())
 def test_arbitrary_bytes_are_refused(event_type: str, body: bytes) -> None:
+    assume(not body.lstrip().startswith(b"{"))  # an object suffices for events that require no field
     with pytest.raises(InvalidEvent, match=f"^{event_type}: "):
         decode(event_type, body)
 
