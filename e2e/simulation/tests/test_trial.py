@@ -20,7 +20,13 @@ def test_a_seed_keeps_its_promises(seed: int) -> None:
 
 def test_a_seed_repeats_itself() -> None:
     one, same = run(5), run(5)
-    assert (one.story, one.entries, one.seconds) == (same.story, same.entries, same.seconds)
+    assert (one.story, one.seconds) == (same.story, same.seconds)
+    assert _places(one) == _places(same)
+
+
+def _places(result: Result) -> list[tuple[object, ...]]:
+    """Where everything stands in the log, and when; the ids of markers are no part of what a seed repeats."""
+    return [(e.topic, e.partition, e.offset, e.moment, e.request_id, e.epoch) for e in result.entries]
 
 
 @pytest.fixture(params=["no-trimming", "commit-before-acknowledge"])
