@@ -20,12 +20,12 @@ from e2e.faults.seen import End, Piece, Seen, State
 from penstock.messages.ids import created_ms, request_id_of
 
 SLOW_BYTES_A_SECOND = 1024
-_TRY_AGAIN = frozenset(
+TRY_AGAIN = frozenset(
     {"rate_limit_exceeded", "not_ready", "not_accepted", "shutting_down", "idempotency_key_busy"}
 )
 """Codes of refusals that say nothing about the request itself."""
 _CANCELLED = frozenset({"request_cancelled"})
-_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0)
+PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 """How long a client rests after so many tries in a row that brought nothing, as the usual libraries do."""
 _POLL_S = 0.5
 _chunk = msgspec.json.Decoder(Chunk)
@@ -94,7 +94,7 @@ class Client:
             seen.troubles.append(str(error) or type(error).__name__)
             seen.resumed += isinstance(error, Cut)
             self._in_vain = 0 if len(seen.pieces) > had else self._in_vain + 1
-            pause_s = _PAUSES_S[min(self._in_vain, len(_PAUSES_S) - 1)]
+            pause_s = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)]
             await asyncio.sleep(pause_s * (0.5 + self._random.random()))
 
     async def stream(self, seen: Seen) -> None:
@@ -232,13 +232,13 @@ class Client:
             code = str(msgspec.json.decode(body, type=Failure).error.code or status)
         except msgspec.DecodeError:
             code = str(status)
-        if code in _TRY_AGAIN or status in (429, 502):
+        if code in TRY_AGAIN or status in (429, 502):
             raise Refused(f"{status} {code}")
         self._end_with(seen, code)
 
     def _end_with(self, seen: Seen, code: str) -> None:
         state: State = "cancelled" if code in _CANCELLED else "failed"
-        if code in _TRY_AGAIN:
+        if code in TRY_AGAIN:
             raise Cut(code)
         seen.end = End(state, time.time(), code=code)
 

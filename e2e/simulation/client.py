@@ -10,6 +10,7 @@ from typing import TypeAlias
 import msgspec
 
 from e2e.faults.asks import Ask, Kind
+from e2e.faults.client import PAUSES_S, TRY_AGAIN
 from e2e.faults.events import Chunk, Completion, Failure, events
 from e2e.faults.seen import End, Piece, Seen, State
 from e2e.simulation.gateway import Call
@@ -18,11 +19,6 @@ from e2e.simulation.world import Process
 from penstock.messages.chat import ChatRequested, Message, Sampling
 from penstock.messages.ids import request_id_of
 
-_TRY_AGAIN = frozenset(
-    {"rate_limit_exceeded", "not_ready", "not_accepted", "shutting_down", "idempotency_key_busy"}
-)
-"""Codes of refusals that say nothing about the request itself."""
-_PAUSES_S = (0.25, 0.5, 1.0, 2.0, 4.0)
 _chunk = msgspec.json.Decoder(Chunk)
 Turn: TypeAlias = "Callable[[Client], Coroutine[object, object, None]]"
 
@@ -59,7 +55,7 @@ class Client:
                 seen.troubles.append(str(error) or "deadline")
                 seen.resumed += 1
                 self._in_vain = 0 if len(seen.pieces) > had else self._in_vain + 1
-                pause = _PAUSES_S[min(self._in_vain, len(_PAUSES_S) - 1)]
+                pause = PAUSES_S[min(self._in_vain, len(PAUSES_S) - 1)]
                 await asyncio.sleep(pause * (0.5 + self._random.random()))
         if seen.end is None:
             state: State = "refused" if seen.acknowledged is None else "lost"
@@ -217,7 +213,7 @@ class Client:
 
     def _fail(self, code: str) -> None:
         """Take an error. Raises Broken if it is worth another try."""
-        if code in _TRY_AGAIN:
+        if code in TRY_AGAIN:
             raise Broken(code)
         state: State = "cancelled" if code == "request_cancelled" else "failed"
         self.seen.end = End(state, self._now, code=code)

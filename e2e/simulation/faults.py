@@ -1,7 +1,7 @@
 """What goes wrong in a world: drawn from its seed, which kinds and how often.
 
 Each world has about half of the kinds (swarm testing, Groce et al., ISSTA 2012): what one kind of fault
-hides, another world shows. All strikes are known beforehand, so that a world can be run again with fewer.
+hides, another world shows. All strikes are drawn in advance, so that a world can be run again with fewer.
 """
 
 from __future__ import annotations

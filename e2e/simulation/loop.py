@@ -70,4 +70,4 @@ class ProcessLoop(asyncio.BaseEventLoop):
         """There are none."""
 
     def _write_to_self(self) -> None:
-        """The world looks at a loop after each turn; whoever calls from outside tells the world."""
+        """Nothing to wake: the world looks at a loop after each turn."""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from random import Random
 
 from e2e.simulation.kafka.link import Weather
+from e2e.simulation.settle import settle
 from e2e.simulation.world import Process, World
 
 Accept = Callable[["Connection"], object]
@@ -77,12 +78,12 @@ class Network:
         def arrive() -> None:
             listening = self._listening.get(address)
             if listening is None:
-                process.call(lambda: _settle(connected, Broken("refused")))
+                process.call(lambda: settle(connected, Broken("refused")))
                 return
             here, there = Connection(self, process), Connection(self, listening[0])
             here.peer, there.peer = there, here
             listening[0].call(lambda: listening[1](there))
-            process.call(lambda: _settle(connected, here))
+            process.call(lambda: settle(connected, here))
 
         self.world.later(self._delay(), arrive)
         return await connected
@@ -101,12 +102,3 @@ class Network:
     @property
     def _random(self) -> Random:
         return self.world.random
-
-
-def _settle(connected: asyncio.Future[Connection], outcome: Connection | Broken) -> None:
-    if connected.done():
-        return  # given up meanwhile
-    if isinstance(outcome, Broken):
-        connected.set_exception(outcome)
-    else:
-        connected.set_result(outcome)

@@ -15,7 +15,7 @@ from e2e.simulation.world import Main, Process, World
 from penstock.messages.topics import TOPICS
 
 _RESTART_S = (0.5, 3.0)
-"""How long a supervisor takes to start a process anew that has ended by itself."""
+"""How long a supervisor takes to restart a process that has exited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Shape:
 
 
 class Stack:
-    """Processes by name; one that ends is started anew."""
+    """Processes by name; one that exits is restarted."""
 
     def __init__(self, world: World, shape: Shape) -> None:
         self.world = world
@@ -84,6 +84,6 @@ class Stack:
         self.model.stall_until = 0.0
 
     def _ended(self, process: Process) -> None:
-        if process.ended:  # by itself: a crash is started anew by who caused it
+        if process.ended:  # it has exited; a killed one is restarted by the fault that killed it
             self.world.tell(process.name, f"ends: {process.ended!r}")
             self.world.later(self.world.random.uniform(*_RESTART_S), lambda: self.start(process.name))

@@ -135,13 +135,10 @@ class _Trial:
                 yield from _slow(one)
 
     def _entries(self) -> Iterator[Entry]:
-        found = [
-            entry
-            for topic in READ
-            for record in self._stack.cluster.log(topic.name)
-            if (entry := entry_of(record, topic)) is not None
-        ]
-        return iter(found)
+        for topic in READ:
+            for record in self._stack.cluster.log(topic.name):
+                if (entry := entry_of(record, topic)) is not None:
+                    yield entry
 
 
 def _slow(probe: Seen) -> Iterator[Violation]:

@@ -129,7 +129,7 @@ class Coordinator:
             self._changed()
 
     def _awake(self, member: str) -> None:
-        """A session begins anew; it ends when nothing is heard for its length."""
+        """Restart a session, which expires when nothing is heard for its length."""
         known = self.members[member]
         known.expires = self.time.now + known.session_s
         self.time.later(known.session_s, lambda: self._expire(member))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Generic, Protocol, TypeVar
 
+from e2e.simulation.settle import settle
+
 T = TypeVar("T")
 _NOTICED_S = 1.0
 """At the latest after so long a client knows that its connection has broken."""
@@ -110,13 +112,13 @@ class Link:
         if self._breaks():
             self._notice(future)
         else:
-            self._later(self._down_at - self._time.now, lambda: _settle(future, result))
+            self._later(self._down_at - self._time.now, lambda: settle(future, result))
 
     def _breaks(self) -> bool:
         return self._random.random() < self._weather.lost_share
 
     def _notice(self, future: asyncio.Future[T]) -> None:
-        self._later(self._random.uniform(0, _NOTICED_S), lambda: _settle(future, Lost()))
+        self._later(self._random.uniform(0, _NOTICED_S), lambda: settle(future, Lost()))
 
     def _later(self, seconds: float, action: Callable[[], object]) -> None:
         self._time.later(seconds, lambda: self._deliver(action))
@@ -128,12 +130,3 @@ class Link:
         if random.random() < weather.slow_share:
             at += random.uniform(0, weather.slow_s)
         return max(at, after, self.cut_until)
-
-
-def _settle(future: asyncio.Future[T], result: T | KafkaError) -> None:
-    if future.done():
-        return  # given up meanwhile
-    if isinstance(result, KafkaError):
-        future.set_exception(result)
-    else:
-        future.set_result(result)

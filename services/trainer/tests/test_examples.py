@@ -9,16 +9,9 @@ import pytest
 
 from penstock.trainer.data.build import facts_of, passages_of, split_of
 from penstock.trainer.data.corpora import CORPORA, Corpus, CorpusMissing, fetch
-from penstock.trainer.data.examples import (
-    MORE,
-    SHARE_UNANSWERABLE,
-    UNANSWERABLE,
-    Example,
-    Maker,
-    label_of,
-    signature,
-)
+from penstock.trainer.data.examples import UNANSWERABLE, Example, label_of, signature
 from penstock.trainer.data.facts import Fact
+from penstock.trainer.data.maker import MORE, SHARE_UNANSWERABLE, Maker
 from penstock.trainer.data.manifest import lines, manifest
 from penstock.trainer.data.missing import invented, value_not_given
 from penstock.trainer.data.neighbours import Neighbours

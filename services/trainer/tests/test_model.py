@@ -131,7 +131,7 @@ def test_a_row_shares_what_its_questions_have_in_common(tiny: ModelFile) -> None
         "The loom weaves. [1]<|im_end|>",
     ]
     assert len(second.asked) == 1  # the other answer is too long
-    assert first.length == second.length == 192
+    assert (first.length, second.length) == (256, 192)
 
 
 def test_an_adapter_learns_as_the_plain_formula_says() -> None:

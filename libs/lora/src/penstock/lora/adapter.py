@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as to_bytes
 
 from penstock.lora.errors import AdapterError
 
@@ -50,7 +50,7 @@ def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> No
         "prompt_form": about.prompt_form,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(arrays, path, metadata=texts)
+    path.write_bytes(to_bytes(arrays, metadata=texts))  # save_file's are readable by their owner alone
 
 
 def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:

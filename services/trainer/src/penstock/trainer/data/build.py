@@ -10,7 +10,8 @@ from random import Random
 
 from penstock.trainer.data.corpora import Corpus, fetch, pages
 from penstock.trainer.data.entries import entry_facts
-from penstock.trainer.data.examples import Example, Maker, Split, Told, signature
+from penstock.trainer.data.examples import Example, Split, signature
+from penstock.trainer.data.maker import Maker, Told
 from penstock.trainer.data.pages import Page, read_page
 from penstock.trainer.data.passages import Passage, cut
 from penstock.trainer.data.prose import prose_facts
