@@ -53,7 +53,6 @@ def stack(
         "PENSTOCK_GATEWAY_PORT": "0",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
         "OTEL_BSP_SCHEDULE_DELAY": "500",
-        "PENSTOCK_MODEL_ADAPTER": "none",  # answers long enough to be broken off and gone on with
         **parts,
     }
     stack = Stack(env, StateDir(folder))
