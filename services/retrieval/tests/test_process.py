@@ -148,9 +148,10 @@ async def test_a_second_replica_takes_no_question_before_its_own_index_holds_all
     async with process(tmp_path, kafka_broker, tei_server.url, first_port) as first:
         await waiting_for(first_port, lambda r: not r)
         assert isinstance(await client.ask(DOCUMENTS_CHUNKED, chunked, DOCUMENTS_INDEXED), DocumentIndexed)
-        tei_server.statuses += [503] * 6
+        tei_server.statuses += [503] * 1000
         async with process(tmp_path, kafka_broker, tei_server.url, second_port, "retrieval-2") as second:
             await waiting_for(second_port, lambda r: any("not indexed yet" in reason for reason in r))
+            tei_server.statuses.clear()
             await waiting_for(second_port, lambda r: not r)
             first.send_signal(signal.SIGTERM)
             async with asyncio.timeout(30):
