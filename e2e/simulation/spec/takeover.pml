@@ -91,11 +91,13 @@ proctype Owner(byte o; byte p) {
   byte read_text[2], read_token[4];            /* what stood before our marker, of each record */
   bool read_end[2], admitted, won;
 
-end_idle:                                      /* a rebalance gives it to us, with the note of the last commit */
-  atomic {
-    (assigned[p] == o);
-    mine = generation[p]; e = note_epoch[p] + 1; low = note_low[p]
-  }
+end_idle:                                      /* a rebalance gives it to us */
+  atomic { (assigned[p] == o); mine = generation[p] }
+                                               /* the note of the last commit, which may be our successor's by now */
+  atomic { e = note_epoch[p] + 1; low = note_low[p] }
+#ifndef HOLE_UNCONFIRMED
+  if :: OURS :: else -> goto end_idle fi;      /* Runner._confirm */
+#endif
 
 claim:                                         /* Takeover._mark, and what stood before the marker */
   atomic {

@@ -306,6 +306,17 @@ async def test_a_process_that_was_replaced_while_it_slept_gives_up(line: Line) -
     assert claim.marker.epoch == 2
 
 
+async def test_a_process_that_read_its_successors_note_gives_up(line: Line) -> None:
+    """It slept after it was given the partition, and before it asked for the note of the last commit."""
+    rivals = Rivals(line, [await line.broker.reader([], "end") for _ in range(2)])
+    rivals.owner = 1
+    await rivals.takeovers[1].claim({SOURCE: ""})
+    assert await rivals.takeovers[0].claim({SOURCE: "1 0 1"}) == {}
+    rivals.owner = 0
+    claim = (await rivals.takeovers[0].claim({SOURCE: "1 0 1"}))[SOURCE]
+    assert claim.marker.epoch == 2, "the sleeper has written no marker"
+
+
 async def test_a_broker_that_fails_amid_a_takeover_is_told(line: Line) -> None:
     class Failing:
         async def read(self, _starts: object) -> None:

@@ -2,18 +2,19 @@
 
 A journal is a topic to which the owner of an input partition writes, at the same partition number. The new
 owner writes a marker with the next epoch, and reads the journal up to it. The first marker of an epoch
-counts: an owner that comes second, or finds a higher epoch, lost a race. It tries again, but only if the
-consumer group confirms that the partition is still its own, so that a process that was stopped for a while
-and does not know that it was replaced never fences off its successor.
+counts: an owner that comes second, or finds a higher epoch, lost a race, and tries again.
 
-The first epoch that an owner tries comes from the note of the last commit, not from the journal. That too is
-for the process that was stopped before its first marker: its successor has the same note or a later one.
-e2e/simulation/spec/takeover.pml has been checked for both.
+A process that was stopped for a while and does not know that it was replaced must never fence off its
+successor. So before each marker the consumer group confirms that the partition is still ours; and the first
+epoch comes from the note of the last commit, not from the journal. If we are stopped after the group has
+confirmed, our successor has the note that we have or a later one, and with it our epoch or a higher one.
+e2e/simulation/spec/takeover.pml has been checked for all of it.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -125,8 +126,9 @@ class Takeover:
             self._at(source): low.offset if low else "beginning" for source, low in lows.items()
         }
         await self._reader.read(starts)
+        ours = await asyncio.gather(*(self._confirm(source) for source in books))
         claims: dict[Partition, Claim] = {}
-        waiting = dict(books)
+        waiting = dict(compress(books.items(), ours))
         while waiting:
             written = await asyncio.gather(
                 *(
