@@ -7,10 +7,7 @@ import pytest
 
 from libs.streaming.tests.one_stage import TRACE, Line, echo, envelope, failed, question, until
 from penstock.messages import codec
-from penstock.messages.chat import (
-    AnswerStarted,
-    RequestFailed,
-)
+from penstock.messages.chat import AnswerStarted, RequestFailed
 from penstock.messages.envelope import from_headers, to_headers
 from penstock.messages.event import Event
 from penstock.streaming.clock import unix_ms
@@ -208,6 +205,21 @@ async def test_past_its_deadline_a_request_is_not_handled_or_is_broken_off(line:
         assert isinstance(event, RequestFailed)
         assert (event.code, event.status) == ("deadline_exceeded", 504)
     assert not await line.dead.poll(0.1)
+
+
+async def test_a_request_whose_end_is_written_is_not_ended_again_by_its_deadline(line: Line) -> None:
+    async def handle(received: Received[Event]) -> AsyncGenerator[Outgoing, None]:
+        yield Outgoing(line.target, failed("its_own_end"))
+        if received.envelope.subject == "slow":
+            await asyncio.sleep(1)
+
+    async with line.running(Each(handle, lambda: 1)):
+        await line.send("slow", deadline_ms=unix_ms() + 500)
+        await line.send("next")
+        outcome = await line.events(2)
+    ends = {r.envelope.subject: r.event for r in outcome}
+    assert ends == dict.fromkeys(("slow", "next"), failed("its_own_end"))
+    assert not await line.results.poll(0.1)
 
 
 async def test_stopping_finishes_what_runs_and_leaves_the_rest_to_the_next(line: Line) -> None:

@@ -29,8 +29,12 @@ class DeadlineExceeded(HandlerError):
         super().__init__("deadline_exceeded", "The request was not finished before its deadline.", 504)
 
 
+Handle = Callable[[asyncio.Timeout], Awaitable[None]]
+"""One try; it may put off the deadline that it is given."""
+
+
 async def attempt(
-    handle: Callable[[], Awaitable[None]],
+    handle: Handle,
     envelope: Envelope,
     clock_ms: Callable[[], int],
     retried: Callable[[], None] = lambda: None,
@@ -49,9 +53,9 @@ async def attempt(
     try:
         async with deadline:
             try:
-                await handle()
+                await handle(deadline)
             except TransientError as error:
-                await _repeat(handle, error, retried, retry_seconds)
+                await _repeat(lambda: handle(deadline), error, retried, retry_seconds)
     except TimeoutError as error:  # of the deadline, or else the handler's own
         return DeadlineExceeded() if deadline.expired() else fault(error, envelope)
     except HandlerError as error:

@@ -118,7 +118,7 @@ class BatchProcessor:
     async def _attempt(self, works: Sequence[Work], spans: Sequence[Span]) -> HandlerError | None:
         by_cause = {id(work.received): span for work, span in zip(works, spans, strict=True)}
 
-        async def handle() -> None:
+        async def handle(_: asyncio.Timeout) -> None:
             acks = Acknowledgements()
             counts: Counter[int] = Counter()  # per cause: the same in whatever batch it comes again
             for cause, outgoing in await self._handle([work.received for work in works]):

@@ -133,7 +133,7 @@ class EachProcessor:
         work_for(about(work.topic.name, envelope))
         with current(self._spans.process(envelope, work.record, self._begun(work))) as span:
             error = await attempt(
-                lambda: self._emit_all(work, span),
+                lambda deadline: self._emit_all(work, span, deadline),
                 envelope,
                 self._clock_ms,
                 self._meter.retried,
@@ -144,7 +144,7 @@ class EachProcessor:
             self._meter.processed(work.topic.name, began, span, error)
         work.done()
 
-    async def _emit_all(self, work: Work, span: trace.Span) -> None:
+    async def _emit_all(self, work: Work, span: trace.Span, deadline: asyncio.Timeout) -> None:
         received, acks = work.received, Acknowledgements()
         if received.event.TERMINAL:
             acks.add(self._outbox.pass_on(received, span))
@@ -154,6 +154,8 @@ class EachProcessor:
                 async for item in outgoing:
                     number = received.partition.number
                     acks.add(self._outbox.emit(received.envelope, item, next(nth), span, number))
+                    if item.event.TERMINAL:
+                        deadline.reschedule(None)  # it has its end: a late acknowledgement makes no other
                     await self._outbox.room()
         await acks.all()
         if acks.last is not None:
