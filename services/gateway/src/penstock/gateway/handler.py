@@ -14,6 +14,7 @@ from penstock.gateway.domain import errors
 from penstock.gateway.domain.asked import Asked
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.following import Follower, Following
+from penstock.gateway.punctual import PunctualTimer
 from penstock.messages import ids
 from penstock.messages.chat import ChatRequested
 from penstock.messages.envelope import Envelope, derived_id
@@ -91,7 +92,7 @@ class Exchange:
         error = errors.timed_out(limits.timeout_s)
         if left_s <= 0:
             self._following.fail(request_id, error)
-        timer = asyncio.get_running_loop().call_later(left_s, self._following.fail, request_id, error)
+        timer = PunctualTimer(left_s, limits.grace_s, lambda: self._following.fail(request_id, error))
         try:
             yield
         finally:
