@@ -89,5 +89,9 @@ async def open_reader(
 
     reader = KafkaReader(await thread.call(connect), thread)
     if partitions:
-        await reader.read(dict.fromkeys(partitions, start))
+        try:
+            await reader.read(dict.fromkeys(partitions, start))
+        except BrokerError:
+            await reader.close()
+            raise
     return reader
