@@ -35,6 +35,7 @@ test: ## Set up, check, and run the tests, up to half an hour; what takes longer
 	@echo "==> Tests"
 	@$(MAKE) --no-print-directory test-parts
 	@$(MAKE) --no-print-directory test-whole
+	@$(MAKE) --no-print-directory simulate SEEDS=100
 
 # One after the other: beside the parts, two at a time, a stack as a whole starves on two cores.
 .PHONY: test-parts test-whole
@@ -126,8 +127,8 @@ test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.faults $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
-simulate: setup ## Run the line in simulated worlds with faults: SEEDS=N of them, or one SEED=S with its story
-	@$(BIN)/python -m e2e.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000))
+simulate: setup ## Run the line in simulated worlds with faults: SEEDS=N of them, one SEED=S with its story, or HOLES=1 put back
+	@$(BIN)/python -m e2e.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(if $(HOLES),--holes)
 
 test-brokers: ## Kill one of three Kafka nodes after the other under load, with each client, ten minutes
 	@$(MAKE) --no-print-directory prepared

@@ -1,6 +1,8 @@
-"""``python -m e2e.simulation [--seeds N] [--seed S]``: many seeds, or one with its story.
+"""``python -m e2e.simulation [--seeds N] [--seed S] [--holes]``: many seeds, or one with its story.
 
-Exit code 1 if a promise was broken. A seed runs the same way each time, on any machine with the same Python.
+With `--holes` each hole of e2e.simulation.holes is put back, and so many seeds at most are run to find it.
+Exit code 1 if a promise was broken, or a hole not found. A seed runs the same way each time, on any machine
+with the same Python.
 """
 
 from __future__ import annotations
@@ -9,12 +11,15 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
+from e2e.simulation.holes import HOLES, hole
 from e2e.simulation.quiet import quiet
 from e2e.simulation.shrink import shrink
-from e2e.simulation.trial import Result, run
+from e2e.simulation.story import lines
+from e2e.simulation.trial import run
 
 _HASHES = "PYTHONHASHSEED"
 _SHOWN = 20
@@ -31,11 +36,14 @@ def main() -> None:
     parser.add_argument(
         "--seed", type=int, help="only this one, with its story, shrunk if it breaks a promise"
     )
+    parser.add_argument("--holes", action="store_true", help="put each hole back, and find it")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
     quiet()
     if given.seed is not None:
         sys.exit(_one(given.seed))
+    if given.holes:
+        sys.exit(_holes(given.seeds, given.processes))
     sys.exit(_many(range(given.first, given.first + given.seeds), given.processes))
 
 
@@ -44,7 +52,7 @@ def _one(seed: int) -> int:
     if result.violations:
         plan, result = shrink(seed)
         _say(f"seed {seed} breaks its promises, also with these {len(plan.strikes)} faults alone:")
-    for line in _story(result):
+    for line in lines(result):
         _say(line)
     for broken in result.violations:
         _say(f"{broken.rule} ({broken.sort}) {broken.request}: {broken.found}")
@@ -69,6 +77,24 @@ def _many(seeds: Sequence[int], processes: int) -> int:
     return 1 if failing else 0
 
 
+def _holes(seeds: int, processes: int) -> int:
+    missed = 0
+    with ProcessPoolExecutor(processes, initializer=quiet) as executor:
+        for name, found in zip(HOLES, executor.map(partial(_search, seeds), HOLES), strict=True):
+            missed += not found
+            _say(f"{name}: {found or f'not found in {seeds} seeds'}")
+    return 1 if missed else 0
+
+
+def _search(seeds: int, name: str) -> str:
+    with hole(name):
+        for seed in range(seeds):
+            _, _, broken = _judged(seed)
+            if broken:
+                return f"found by seed {seed}: {broken}"
+    return ""
+
+
 def _judged(seed: int) -> tuple[int, int, str]:
     result = run(seed)
     first = next(iter(result.violations), None)
@@ -77,23 +103,6 @@ def _judged(seed: int) -> tuple[int, int, str]:
         result.requests,
         f"{first.rule} ({first.sort}) {first.request}: {first.found}" if first else "",
     )
-
-
-def _story(result: Result) -> Iterator[str]:
-    """Yield what happened, in order of time: faults, and the log of the requests that were wronged."""
-    wronged = {broken.request for broken in result.violations}
-    lines = [(at, f"{who}: {what}") for at, who, what in result.story]
-    for entry in result.entries:
-        if entry.request_id in wronged or any(entry.request_id in one.found for one in result.violations):
-            where = f"{entry.topic}/{entry.partition} at {entry.offset}"
-            lines.append(
-                (
-                    entry.moment - 1_800_000_000,
-                    f"log: {where}: {type(entry.event).__name__} of {entry.request_id}",
-                )
-            )
-    for at, line in sorted(lines):
-        yield f"{at:9.3f} s  {line}"
 
 
 def _say(line: str) -> None:

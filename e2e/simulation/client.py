@@ -212,8 +212,11 @@ class Client:
                 seen.pieces.append(Piece(now, event_id, choice.delta.content))
 
     def _fail(self, code: str) -> None:
-        """Take an error. Raises Broken if it is worth another try."""
-        if code in TRY_AGAIN:
+        """Take an error. Raises Broken if it is worth another try.
+
+        `timeout` is one gateway's word, which may have been cut off from the log: another one may know more.
+        """
+        if code in TRY_AGAIN or code == "timeout":
             raise Broken(code)
         state: State = "cancelled" if code == "request_cancelled" else "failed"
         self.seen.end = End(state, self._now, code=code)

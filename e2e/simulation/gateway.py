@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import cache
 
 import msgspec
 from opentelemetry.trace import INVALID_SPAN
@@ -21,9 +22,11 @@ from penstock.gateway.following import Follower
 from penstock.gateway.ports import Claim
 from penstock.gateway.settings import Settings
 from penstock.messages.chat import ChatRequested
+from penstock.messages.topics import CHAT_REQUESTS
 from penstock.telemetry.readiness import Readiness
 
 TENANT = "acme"
+_DRAIN_S = 2.0
 
 
 class Call(msgspec.Struct, omit_defaults=True):
@@ -76,13 +79,14 @@ class Front:
 
 async def answers(site: Site, front: Front, process: Process) -> None:
     """Run a gateway: it listens at the name of its process."""
-    settings = Settings(instance=process.name, request_timeout_s=front.timeout_s)
+    settings = _settings(process.name, front.timeout_s)
     clock = site.clock()
     readiness = Readiness("kafka", "topics")
     log = BrokerLog("simulated", site.broker(process), _no_topic, process.name, clock)
-    core = Core(settings, log, front.keys, readiness, clock, site.world.random.getrandbits)
+    partitions = site.cluster.partitions(CHAT_REQUESTS.name)  # as its release says
+    core = Core(settings, log, front.keys, readiness, clock, site.world.random.getrandbits, partitions)
     async with asyncio.TaskGroup() as tasks:
-        core.start(tasks)
+        background = core.start(tasks)
         talks: set[asyncio.Task[None]] = set()
 
         def accept(connection: Connection) -> None:
@@ -90,7 +94,20 @@ async def answers(site: Site, front: Front, process: Process) -> None:
             talks.add(talk)
             talk.add_done_callback(talks.discard)
 
-        front.network.listen(process.name, process, accept)
+        listening = front.network.listen(process.name, process, accept)
+        await process.stop.wait()
+        listening()
+        await asyncio.sleep(_DRAIN_S)
+        core.following.fail_all(errors.shutting_down())
+        await asyncio.gather(*talks)
+        for task in background:
+            task.cancel()
+    await core.close()
+
+
+@cache
+def _settings(instance: str, timeout_s: float) -> Settings:
+    return Settings(instance=instance, request_timeout_s=timeout_s, drain_s=_DRAIN_S)
 
 
 async def _no_topic() -> list[str]:

@@ -65,11 +65,17 @@ class Network:
         self.weather = weather
         self._listening: dict[str, tuple[Process, Accept]] = {}
 
-    def listen(self, address: str, process: Process, accept: Accept) -> None:
-        """Let a process take connections at an address, until it ends."""
+    def listen(self, address: str, process: Process, accept: Accept) -> Callable[[], None]:
+        """Let a process take connections at an address, until it ends or calls what is returned."""
         here = (process, accept)
         self._listening[address] = here
-        process.at_end(lambda: self._listening.pop(address) if self._listening.get(address) is here else None)
+
+        def close() -> None:
+            if self._listening.get(address) is here:
+                del self._listening[address]
+
+        process.at_end(close)
+        return close
 
     async def connect(self, process: Process, address: str) -> Connection:
         """Connect a process. Raises Broken if nobody listens."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TypeVar
 
 from e2e.simulation.broker import SimulatedBroker
 from e2e.simulation.kafka.cluster import Cluster
@@ -32,22 +34,28 @@ from penstock.telemetry.readiness import Readiness
 from penstock.tokenization import main as tokenization
 from penstock.tokenization.settings import Settings as TokenizationSettings
 
+S = TypeVar("S", bound=WorkerSettings)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Site:
     """What the services of a world share. `skew_ms` tells by how much a process's clock is wrong."""
 
     world: World
     cluster: Cluster
     model: ModelServer
-    brokers: dict[Process, SimulatedBroker]
-    """How each process comes to the cluster."""
     skew_ms: Callable[[], int]
+    session_ms: int
+    """After how long a group gives up a silent member."""
+    release: str = ""
+    """To which release a process belongs that starts now (e2e.simulation.releases)."""
+    brokers: dict[Process, SimulatedBroker] = field(default_factory=dict)
+    """How each process comes to the cluster."""
 
     def broker(self, process: Process) -> SimulatedBroker:
         """Return how a process comes to the cluster."""
         if process not in self.brokers:
-            self.brokers[process] = SimulatedBroker(self.world, self.cluster, process)
+            self.brokers[process] = SimulatedBroker(self.world, self.cluster, process, self.release)
         return self.brokers[process]
 
     def clock(self) -> BrokerClock:
@@ -59,7 +67,7 @@ class Site:
 
 async def tokenizes(site: Site, process: Process) -> None:
     """Run the tokenization service."""
-    settings = TokenizationSettings(instance=process.name)
+    settings = _settings(TokenizationSettings, process, site)
     stage = tokenization.stage(settings, SimulatedModel(site.model))
     await _serve(site, process, "tokenization", [stage], settings)
 
@@ -71,13 +79,14 @@ async def retrieves(site: Site, process: Process) -> None:
     stage = Stage(
         "retrieval", (CHAT_TOKENIZED,), Each(retriever.retrieve, lambda: 32), failures=CHAT_RETRIEVED
     )
-    await _serve(site, process, "retrieval", [stage], WorkerSettings(instance=process.name))
+    settings = _settings(WorkerSettings, process, site)
+    await _serve(site, process, "retrieval", [stage], settings)
 
 
 async def generates(site: Site, process: Process) -> None:
     """Run the generation service."""
-    settings = GenerationSettings(instance=process.name)
-    loop, stop, clock = asyncio.get_running_loop(), asyncio.Event(), site.clock()
+    settings = _settings(GenerationSettings, process, site)
+    loop, stop, clock = asyncio.get_running_loop(), process.stop, site.clock()
     pool = Pool([SimulatedBackend(site.model, process)], loop.time)
     pool.share(Share())
     parts = generation.assemble(settings, pool, site.broker(process), clock)
@@ -89,7 +98,7 @@ async def generates(site: Site, process: Process) -> None:
 
 async def postprocesses(site: Site, process: Process) -> None:
     """Run the postprocessing service."""
-    settings = WorkerSettings(instance=process.name)
+    settings = _settings(WorkerSettings, process, site)
     await _serve(site, process, "postprocessing", [postprocessing.stage(lambda _: "en")], settings)
 
 
@@ -99,6 +108,17 @@ MAINS = {
     "generation": generates,
     "postprocessing": postprocesses,
 }
+
+
+def _settings(kind: type[S], process: Process, site: Site) -> S:
+    made: S = _made(kind, process.name, site.session_ms)
+    return made
+
+
+@cache
+def _made(kind: type[S], instance: str, session_ms: int) -> S:
+    """Return settings that are the same each time; to make them takes longer than an answer does."""
+    return kind(instance=instance, session_timeout_ms=session_ms)
 
 
 async def _serve(
@@ -114,7 +134,7 @@ async def _serve(
         FLOWS[service],
         settings,
         Readiness(worker.KAFKA),
-        asyncio.Event(),
+        process.stop,
         clock or site.clock(),
         site.broker(process),
         asyncio.get_running_loop().time,

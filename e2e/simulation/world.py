@@ -16,7 +16,10 @@ from e2e.simulation.loop import ProcessLoop
 
 _SHORTEST_S, _LONGEST_S = 5e-6, 200e-6
 """How long a turn of a process takes."""
-_EPOCH_MS = 1_800_000_000_000
+_SLOWLY, _MOST_ROUNDS = 0.2, 32
+"""So many turns end after one round of the event loop; the others go on until nothing is ready."""
+EPOCH_MS = 1_800_000_000_000
+"""When the world begins: a day in 2027."""
 Line: TypeAlias = tuple[float, str, str]
 """When, who, what."""
 Main: TypeAlias = "Callable[[Process], Coroutine[Any, Any, None]]"
@@ -51,8 +54,8 @@ class World:
 
     @property
     def now_ms(self) -> int:
-        """Return the true time as Unix milliseconds: the world begins on a day in 2027."""
-        return _EPOCH_MS + round(self.now * 1000)
+        """Return the true time as Unix milliseconds."""
+        return EPOCH_MS + round(self.now * 1000)
 
     def start(self, name: str, main: Main, drift: float = 0.0) -> Process:
         """Start a process that runs a coroutine; its clocks gain `drift` seconds a second."""
@@ -89,6 +92,8 @@ class Process:
         self.name = name
         self.ended: BaseException | bool = False
         """True when its coroutine has returned, or what it has raised."""
+        self.stop = asyncio.Event()
+        """Set when it is asked to end."""
         self._world = world
         self._born, self._rate = world.now, 1 + drift
         self.loop = ProcessLoop(self._monotonic, Random(world.random.random()))
@@ -96,6 +101,18 @@ class Process:
         self._frozen_until = 0.0
         self._next_turn: float | None = None
         self._at_end: list[Callable[[], object]] = []
+
+    @property
+    def failures(self) -> list[str]:
+        """What no task has handled, while it runs: one that has ended takes its tasks with it."""
+        if not self.alive:
+            return []
+        return [repr(one.get("exception", one["message"])) for one in self.loop.failures]
+
+    @property
+    def tasks(self) -> int:
+        """How many tasks it has that have not ended."""
+        return len(asyncio.all_tasks(self.loop))
 
     @property
     def alive(self) -> bool:
@@ -114,10 +131,14 @@ class Process:
             self.loop.call_soon(function)
             self._arm()
 
+    def terminate(self) -> None:
+        """Ask it to end, as SIGTERM does."""
+        self.call(self.stop.set)
+
     def crash(self) -> None:
         """Kill it."""
         if self.alive:
-            self._crashed = True
+            self._crashed = self.loop.dead = True
             self._leave()
 
     def at_end(self, action: Callable[[], object]) -> None:
@@ -148,7 +169,7 @@ class Process:
             return  # an earlier turn has done it
         self._next_turn = None
         if self._world.now >= self._frozen_until:
-            self.loop.turn()
+            self.loop.turn(1 if self._world.random.random() < _SLOWLY else _MOST_ROUNDS)
         self._arm()
 
     def _end(self, task: asyncio.Task[None]) -> None:
@@ -169,7 +190,7 @@ def _bury(loops: list[ProcessLoop]) -> None:
         for loop in loops:
             for task in asyncio.all_tasks(loop):
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own way to say so
-                with suppress(Exception):
+                with suppress(Exception, BaseExceptionGroup):
                     task.get_coro().close()
             loop.close()
     finally:

@@ -26,7 +26,8 @@ Fetched = dict[Partition, tuple[int, list[Record]]]
 class Cluster:
     """Handles what clients ask; everything at once, but for what has to wait for replicas or other members.
 
-    `clock_ms` is the brokers' clock, which stamps records (LogAppendTime).
+    `clock_ms` is the brokers' clock, which stamps records (LogAppendTime). Clients may know of partitions
+    what was true `metadata_s` ago. Until `slow_until` each batch takes up to `disk_s` to reach the disks.
     """
 
     time: Time
@@ -36,6 +37,9 @@ class Cluster:
     logs: dict[Partition, PartitionLog] = field(default_factory=dict)
     groups: dict[str, Coordinator] = field(default_factory=dict)
     commits: list[Committed] = field(default_factory=list)
+    metadata_s: float = 0.0
+    slow_until: float = 0.0
+    disk_s: float = 0.0
     _counts: dict[str, int] = field(default_factory=dict)
     _fetches: list[_Fetch] = field(default_factory=list)
     _producers: int = 0
@@ -70,9 +74,9 @@ class Cluster:
         return self.groups.setdefault(name, Coordinator(name, self.time, self._commits))
 
     def log(self, topic: str) -> list[Record]:
-        """Return all that consumers may see of a topic, partition by partition."""
+        """Return all that consumers may or might see of a topic, partition by partition."""
         logs = [self.logs[Partition(topic, number)] for number in range(self._counts[topic])]
-        return [record for log in logs for record in log.records[: log.high_watermark - log.begin]]
+        return [record for log in logs for record in log.forgotten + log.read(log.begin, len(log.records))]
 
     def produce(
         self,
@@ -98,7 +102,8 @@ class Cluster:
                 reply(KafkaError("NOT_LEADER_OR_FOLLOWER", retriable=True))
 
         log.when_replicated(end, replicated)
-        self.time.later(self.random.uniform(0, self.weather.most_s), lambda: self._replicate(log, end))
+        slowest_s = self.disk_s if self.time.now < self.slow_until else self.weather.most_s
+        self.time.later(self.random.uniform(0, slowest_s), lambda: self._replicate(log, end))
 
     def fetch(self, positions: Mapping[Partition, int], reply: Reply[Fetched]) -> None:
         """Answered as soon as there is something to read, or after half a second."""
@@ -119,12 +124,31 @@ class Cluster:
             return start if log.begin <= start <= log.high_watermark else log.begin
         return log.begin if start == "beginning" else log.high_watermark
 
+    def is_done(self, topics: Collection[str]) -> bool:
+        """Return whether the groups that read these topics have committed all that stands in them."""
+        reading = {p.topic: group for group in self.groups.values() for p in group.committed}
+        return all(
+            not log.end or (at.topic in reading and self._reached(reading[at.topic], at) >= log.end)
+            for at, log in self.logs.items()
+            if at.topic in topics
+        )
+
+    def _reached(self, group: Coordinator, at: Partition) -> int:
+        return group.committed[at].offset if at in group.committed else 0
+
     def lose_leader(self, partition: Partition, seconds: float, *, cut: bool) -> None:
         """Let a partition be without a leader for a while; the next one may lack what was not replicated."""
         log = self.logs[partition]
         if log.has_leader:
             log.lose_leader()
             self.time.later(seconds, lambda: self._elect(log, cut=cut))
+
+    def forget_done(self, topic: str) -> None:
+        """Retention: forget what every group that reads a topic has committed to be done."""
+        for number in range(self._counts[topic]):
+            at = Partition(topic, number)
+            commits = [group.committed[at].offset for group in self.groups.values() if at in group.committed]
+            self.logs[at].delete_before(min(commits, default=0))
 
     def _commits(self, group: str, offsets: Mapping[Partition, Position]) -> None:
         reached = {(p.topic, p.number): log.high_watermark for p, log in self.logs.items() if log.end}
@@ -133,15 +157,18 @@ class Cluster:
 
     def _elect(self, log: PartitionLog, *, cut: bool) -> None:
         log.elect(cut=cut)
-        self._serve()
+        self._serve(log.partition)
 
     def _replicate(self, log: PartitionLog, end: int) -> None:
         if log.has_leader:
             log.replicate(end)
-            self._serve()
+            self._serve(log.partition)
 
-    def _serve(self) -> None:
-        self._fetches = [fetch for fetch in self._fetches if not self._answer(fetch)]
+    def _serve(self, partition: Partition) -> None:
+        """Answer the fetches that wait for something in a partition."""
+        self._fetches = [
+            fetch for fetch in self._fetches if partition not in fetch.positions or not self._answer(fetch)
+        ]
 
     def _expire(self, fetch: _Fetch) -> None:
         if fetch in self._fetches:

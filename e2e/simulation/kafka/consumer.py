@@ -11,6 +11,7 @@ from e2e.simulation.kafka.cluster import Cluster
 from e2e.simulation.kafka.coordinator import Generation, Joined, cooperative_sticky
 from e2e.simulation.kafka.fetching import Fetcher
 from e2e.simulation.kafka.link import KafkaError, Link, Reply
+from e2e.simulation.kafka.metadata import Metadata
 from e2e.simulation.kafka.reader import ask
 from penstock.streaming.ports import BrokerError, Committable, Partition, Polled, Position, Record
 
@@ -44,6 +45,7 @@ class SimulatedConsumer:
         self._owned: frozenset[Partition] = frozenset()
         self._revoked: set[Partition] = set()
         self._assigned: dict[Partition, Position] = {}
+        self._metadata = Metadata(cluster)
         self._counts = dict.fromkeys(topics, 0)
         self._joined = False
         self._paused = False
@@ -84,7 +86,7 @@ class SimulatedConsumer:
 
     async def ends(self) -> dict[Partition, int]:
         owned = self._owned
-        return await ask(self._link, lambda: {p: self._cluster.offset(p, "end") for p in owned})
+        return await ask(self._link, "offsets", lambda: {p: self._cluster.offset(p, "end") for p in owned})
 
     def partitions(self, topic: str) -> int:
         return self._counts.get(topic, 0)
@@ -101,12 +103,12 @@ class SimulatedConsumer:
         self._membership.cancel()
         await self._give_up(self._owned)
         with suppress(BrokerError):
-            await ask(self._link, lambda: self._group.leave(self._member))
+            await ask(self._link, "leave", lambda: self._group.leave(self._member))
         self._fetcher.close()
 
     async def _commit(self, offsets: Mapping[Partition, Position]) -> None:
         member, generation = self._member, self._generation
-        await ask(self._link, lambda: self._group.commit(member, generation, offsets))
+        await ask(self._link, "commit", lambda: self._group.commit(member, generation, offsets))
 
     async def _be_member(self) -> None:
         while True:
@@ -123,31 +125,33 @@ class SimulatedConsumer:
         while True:
             joined = Joined(self._topics, self._owned, self._generation)
             generation: Generation = await self._link.call(
-                partial(self._group.join, self._member, joined, self._session_s), _JOIN_S
+                "join", partial(self._group.join, self._member, joined, self._session_s), _JOIN_S
             )
             self._member, self._generation = generation.member, generation.number
             shares = None
             if generation.members is not None:
-                shares = cooperative_sticky(generation.members, self._cluster.partitions)
+                shares = cooperative_sticky(generation.members, self._metadata.partitions)
             share: frozenset[Partition] = await self._link.call(
-                partial(self._group.sync, self._member, self._generation, shares), _REQUEST_S
+                "sync", partial(self._group.sync, self._member, self._generation, shares), _REQUEST_S
             )
             lost = self._owned - share
             await self._give_up(lost)
             await self._take(share - self._owned)
-            self._counts = {topic: self._cluster.partitions(topic) for topic in self._topics}
+            self._counts = {topic: self._metadata.partitions(topic) for topic in self._topics}
             if not lost:
                 self._joined = True
                 return
 
     async def _stay(self) -> None:
-        """Send heartbeats until there is to be another generation. Raises KafkaError."""
+        """Send heartbeats until another generation is due, or a topic has grown. Raises KafkaError."""
         loop = asyncio.get_running_loop()
         heard = loop.time()
         while True:
             await asyncio.sleep(self._session_s / 6)
+            if any(self._metadata.partitions(topic) > count for topic, count in self._counts.items()):
+                return
             try:
-                await self._link.call(self._beat, self._session_s / 3)
+                await self._link.call("heartbeat", self._beat, self._session_s / 3)
             except KafkaError as error:
                 if error.name == "REBALANCE_IN_PROGRESS":
                     return
@@ -166,9 +170,9 @@ class SimulatedConsumer:
         """Learn where to read on, and begin to. Raises KafkaError."""
         if not fresh:
             return
+        known = self._group.committed
         committed: dict[Partition, Position] = await self._link.call(
-            lambda reply: reply({p: self._group.committed[p] for p in fresh if p in self._group.committed}),
-            _REQUEST_S,
+            "committed", lambda reply: reply({p: known[p] for p in fresh if p in known}), _REQUEST_S
         )
         for partition in sorted(fresh):
             at = committed.get(partition, Position(0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
-from contextlib import suppress
 from functools import partial
 
 from e2e.simulation.kafka.cluster import Cluster
@@ -31,9 +30,9 @@ class Fetcher:
     async def take(self, wait: float) -> list[Record]:
         """Return the next batch; wait for it, or for `interrupt`, so many seconds."""
         if not self._batch and not self._news.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(wait):
-                    await self._news.wait()
+            timer = asyncio.get_running_loop().call_later(wait, self._news.set)
+            await self._news.wait()
+            timer.cancel()
         self._news.clear()
         batch, self._batch = self._batch, []
         self._wanted.set()
@@ -76,7 +75,7 @@ class Fetcher:
                 await self._wanted.wait()
             asked = dict(self._positions)
             try:
-                fetched = await self._link.call(partial(self._cluster.fetch, asked), _REQUEST_S)
+                fetched = await self._link.call("fetch", partial(self._cluster.fetch, asked), _REQUEST_S)
             except KafkaError:
                 await asyncio.sleep(_BACKOFF_S)
                 continue

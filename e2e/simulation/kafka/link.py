@@ -61,20 +61,22 @@ class Weather:
 class Reply(Generic[T]):
     """How the cluster answers one request: once, whenever it wants to."""
 
-    def __init__(self, link: Link, future: asyncio.Future[T]) -> None:
+    def __init__(self, link: Link, future: asyncio.Future[T], name: str) -> None:
         self._link = link
         self._future = future
+        self._name = name
 
     def __call__(self, result: T | KafkaError) -> None:
         """Send the answer."""
-        self._link.down(self._future, result)
+        self._link.down(self._future, result, self._name)
 
 
 class Link:
     """The connection of one client. Requests arrive in their order, and so do replies (TCP).
 
     `deliver` runs a function in the client's process. While the link is cut, what is sent waits. A connection
-    that breaks loses one request, or its reply, and the client notices that soon.
+    that breaks loses one request, or its reply, and the client notices that soon. `step` is called with the
+    name of each request before it is sent, and when its answer arrives; True says that it gets no further.
     """
 
     def __init__(
@@ -83,45 +85,52 @@ class Link:
         random: Random,
         weather: Weather,
         deliver: Callable[[Callable[[], object]], object],
+        step: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._time = time
         self._random = random
         self._weather = weather
         self._deliver = deliver
+        self._step = step
         self._up_at = self._down_at = 0.0
         self.cut_until = 0.0
 
-    async def call(self, handle: Callable[[Reply[T]], None], seconds: float) -> T:
+    async def call(self, name: str, handle: Callable[[Reply[T]], None], seconds: float) -> T:
         """Let the cluster handle a request, and return its answer. Raises KafkaError; Lost if none comes."""
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        reply = Reply(self, future)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        reply = Reply(self, future, name)
         self._up_at = self._arrival(self._up_at)
-        if self._breaks():
+        if self._step(name):
+            pass
+        elif self._breaks():
             self._notice(future)
         else:
             self._time.later(self._up_at - self._time.now, lambda: handle(reply))
+        timer = loop.call_later(seconds, settle, future, Lost())  # cheaper than asyncio.timeout
         try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError:
-            raise Lost from None
+            return await future
+        finally:
+            timer.cancel()
 
-    def down(self, future: asyncio.Future[T], result: T | KafkaError) -> None:
-        """Send an answer to the client."""
+    def down(self, future: asyncio.Future[T], result: T | KafkaError, name: str) -> None:
+        """Send the answer to a request of this name to the client."""
         self._down_at = self._arrival(self._down_at)
         if self._breaks():
             self._notice(future)
         else:
-            self._later(self._down_at - self._time.now, lambda: settle(future, result))
+            self._time.later(self._down_at - self._time.now, lambda: self._arrive(future, result, name))
+
+    def _arrive(self, future: asyncio.Future[T], result: T | KafkaError, name: str) -> None:
+        if not self._step(name):
+            self._deliver(lambda: settle(future, result))
 
     def _breaks(self) -> bool:
         return self._random.random() < self._weather.lost_share
 
     def _notice(self, future: asyncio.Future[T]) -> None:
-        self._later(self._random.uniform(0, _NOTICED_S), lambda: settle(future, Lost()))
-
-    def _later(self, seconds: float, action: Callable[[], object]) -> None:
-        self._time.later(seconds, lambda: self._deliver(action))
+        seconds = self._random.uniform(0, _NOTICED_S)
+        self._time.later(seconds, lambda: self._deliver(lambda: settle(future, Lost())))
 
     def _arrival(self, after: float) -> float:
         """Return when something arrives that is sent now, after what was sent before."""

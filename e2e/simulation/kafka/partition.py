@@ -50,6 +50,10 @@ class PartitionLog:
     begin: int = 0
     high_watermark: int = 0
     has_leader: bool = True
+    writers: list[int] = field(default_factory=list)
+    """By offset, the producer that wrote the record."""
+    forgotten: list[Record] = field(default_factory=list)
+    """What retention has taken away."""
     _batches: dict[int, list[_Batch]] = field(default_factory=dict)
     """By producer, the last few."""
     _waiting: list[tuple[int, Callable[[], None]]] = field(default_factory=list)
@@ -73,6 +77,7 @@ class PartitionLog:
         appended = Appended(self.end, now_ms)
         for draft in drafts:
             self.records.append(Record(self.partition, self.end, *draft, now_ms))
+            self.writers.append(producer)
         self._batches[producer] = [*batches[1 - _KEPT :], _Batch(number, appended, self.end)]
         return appended
 
@@ -105,6 +110,7 @@ class PartitionLog:
             self.replicate(self.end)
             return
         del self.records[self.high_watermark - self.begin :]
+        del self.writers[self.high_watermark :]
         for producer, batches in self._batches.items():
             self._batches[producer] = [batch for batch in batches if batch.end <= self.high_watermark]
 
@@ -117,5 +123,6 @@ class PartitionLog:
         """Retention: forget what stands before an offset."""
         offset = min(offset, self.high_watermark)
         if offset > self.begin:
+            self.forgotten += self.records[: offset - self.begin]
             del self.records[: offset - self.begin]
             self.begin = offset

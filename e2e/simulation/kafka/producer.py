@@ -9,7 +9,9 @@ from functools import partial
 
 from e2e.simulation.kafka.cluster import MAX_RECORD_BYTES, Cluster
 from e2e.simulation.kafka.link import KafkaError, Link
+from e2e.simulation.kafka.metadata import Metadata
 from e2e.simulation.kafka.partition import Appended, Draft
+from e2e.simulation.releases import written_by
 from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.sending import Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
@@ -33,12 +35,14 @@ class _Sending:
 class SimulatedProducer(Backlogged):
     """Port: Producer. What is sent while a batch is on its way makes the next batch of its partition."""
 
-    def __init__(self, cluster: Cluster, link: Link, clock: BrokerClock) -> None:
+    def __init__(self, cluster: Cluster, link: Link, clock: BrokerClock, release: str = "") -> None:
         super().__init__()
         self._cluster = cluster
         self._link = link
         self._clock = clock
+        self._release = release
         self._id = cluster.new_producer()
+        self._metadata = Metadata(cluster)
         self._sending: dict[Partition, _Sending] = defaultdict(_Sending)
         self._closed = False
 
@@ -55,10 +59,11 @@ class SimulatedProducer(Backlogged):
         if self.broken or self._closed:
             done.set_exception(BrokerError(f"{topic}: not taken: the producer is closed or broken"))
             return done
-        count = self._cluster.partitions(topic)
+        count = self._metadata.partitions(topic)
         if not count:
             done.set_exception(BrokerError(f"{topic}: no such topic"))
             return done
+        value = written_by(self._release, value)
         size = size_of(key, value, headers)
         if size > MAX_RECORD_BYTES:
             done.set_exception(RecordTooLarge(f"{topic}: {size} bytes are more than {MAX_RECORD_BYTES}"))
@@ -73,6 +78,11 @@ class SimulatedProducer(Backlogged):
         if sending.task is None:
             sending.task = loop.create_task(self._send(at, sending))
         return done
+
+    @property
+    def pending(self) -> int:
+        """How many bytes are not acknowledged."""
+        return sum(size for sending in self._sending.values() for _, _, size, _ in sending.queue)
 
     async def close(self) -> None:
         self._closed = True
@@ -107,7 +117,8 @@ class SimulatedProducer(Backlogged):
         while True:
             try:
                 handle = partial(self._cluster.produce, at, self._id, number, drafts)
-                return await self._link.call(handle, min(_REQUEST_S, max(0.001, due - loop.time())))
+                left_s = min(_REQUEST_S, max(0.001, due - loop.time()))
+                return await self._link.call("produce", handle, left_s)
             except KafkaError as error:
                 if not error.retriable or loop.time() >= due:
                     raise

@@ -32,7 +32,7 @@ class SimulatedReader:
     async def read(self, starts: Mapping[Partition, Start]) -> None:
         cluster = self._cluster
         places = await ask(
-            self._link, lambda: {partition: cluster.offset(partition, at) for partition, at in starts.items()}
+            self._link, "offsets", lambda: {p: cluster.offset(p, start) for p, start in starts.items()}
         )
         for partition, offset in places.items():
             self._positions[partition] = offset
@@ -58,19 +58,20 @@ class SimulatedOverview:
         self._link = link
 
     async def extents(self, partitions: Collection[Partition]) -> dict[Partition, Extent]:
-        logs = self._cluster.logs
-        return await ask(
-            self._link, lambda: {p: Extent(logs[p].begin, logs[p].high_watermark) for p in partitions}
-        )
+        return await ask(self._link, "offsets", lambda: {p: self._extent(p) for p in partitions})
 
     async def groups(self, names: Collection[str]) -> dict[str, Group]:
-        return await ask(self._link, lambda: {name: self._group(name) for name in names})
+        return await ask(self._link, "groups", lambda: {name: self._group(name) for name in names})
 
     async def group_names(self) -> list[str]:
-        return await ask(self._link, lambda: sorted(self._cluster.groups))
+        return await ask(self._link, "groups", lambda: sorted(self._cluster.groups))
 
     async def close(self) -> None:
         return
+
+    def _extent(self, partition: Partition) -> Extent:
+        log = self._cluster.logs[partition]
+        return Extent(log.begin, log.high_watermark)
 
     def _group(self, name: str) -> Group:
         group = self._cluster.groups.get(name)
@@ -79,7 +80,7 @@ class SimulatedOverview:
         return Group(len(group.members), {p: position.offset for p, position in group.committed.items()})
 
 
-async def ask(link: Link, look_up: Callable[[], T]) -> T:
+async def ask(link: Link, name: str, look_up: Callable[[], T]) -> T:
     """Return what the cluster finds. Raises BrokerError."""
 
     def handle(reply: Reply[T]) -> None:
@@ -89,6 +90,6 @@ async def ask(link: Link, look_up: Callable[[], T]) -> T:
             reply(error)
 
     try:
-        return await link.call(handle, _REQUEST_S)
+        return await link.call(name, handle, _REQUEST_S)
     except KafkaError as error:
         raise BrokerError(error.name) from error

@@ -17,6 +17,7 @@ from penstock.gateway.presence import Presence
 from penstock.gateway.readback import Readback
 from penstock.gateway.recall import RecallLimits, Recalls
 from penstock.gateway.settings import Settings
+from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.tracing import Spans
 from penstock.telemetry.readiness import Readiness
 
@@ -25,6 +26,7 @@ class Core:
     """The parts that know the log, wired together; nothing is opened before `start`.
 
     `readiness` has the parts "kafka" and "topics"; `now_ms` gives Unix milliseconds, `randbits` random bits.
+    chat.requests has so many `partitions`.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Core:
         readiness: Readiness,
         now_ms: Callable[[], int],
         randbits: Callable[[int], int] = secrets.randbits,
+        partitions: int = CHAT_REQUESTS.partitions,
     ) -> None:
         partition = home_partition(settings.instance)
         self.following = Following(settings.max_answer_chars)
@@ -51,7 +54,7 @@ class Core:
         answer_ms = round((settings.request_timeout_s + settings.request_grace_s) * 1000)
         self.recalls = Recalls(
             self.following,
-            Readback(self.history, self.following.new_answer, answer_ms),
+            Readback(self.history, self.following.new_answer, answer_ms, partitions),
             self.home,
             RecallLimits(round(settings.retention_hours * 3_600_000)),
             now_ms,

@@ -48,13 +48,17 @@ def place_of(request_id: str) -> Place:
 class Readback:
     """Reads requests back by way of the history, which serves many in one pass.
 
-    `answer_ms`: so long after a request was made its answer may end, by the clock that made it.
+    `answer_ms`: so long after a request was made its answer may end, by the clock that made it. `partitions`:
+    of chat.requests, in which questions are looked for.
     """
 
-    def __init__(self, history: History, new_answer: Callable[[], Answer], answer_ms: int) -> None:
+    def __init__(
+        self, history: History, new_answer: Callable[[], Answer], answer_ms: int, partitions: int
+    ) -> None:
         self._history = history
         self._new_answer = new_answer
         self._answer_ms = answer_ms
+        self._partitions = partitions
 
     async def question(self, request_id: str) -> Found | None:
         """Return the question, None if the log has no request of this id."""
@@ -84,7 +88,7 @@ class Readback:
     async def _search(self, request_id: str, since_ms: int, until_ms: int) -> Found | None:
         """Look for the question in all partitions: only the producer knows which one a key hashes to."""
         found: asyncio.Future[Found | None] = asyncio.get_running_loop().create_future()
-        left = CHAT_REQUESTS.partitions
+        left = self._partitions
 
         def take(record: Record) -> bool:
             asked = _asked_in(record, request_id)
@@ -100,7 +104,7 @@ class Readback:
 
         search = [
             Wanted(Partition(CHAT_REQUESTS.name, n), request_id.encode(), since_ms, until_ms, take, end)
-            for n in range(CHAT_REQUESTS.partitions)
+            for n in range(self._partitions)
         ]
         for wanted in search:
             self._history.want(wanted)
