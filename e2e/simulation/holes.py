@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock, patch
 
+from e2e.faults.broken import add_all, admit_all
 from penstock.gateway.asking import Asking
 from penstock.messages.reading import Fence, Splice
 from penstock.messages.topics import CHAT_RESPONSES
@@ -26,17 +27,6 @@ from penstock.tokenization import main as tokenization
 
 Put = tuple[Any, str, Callable[..., object]]
 """Where something is replaced, and by what."""
-
-
-def _admit_all(fence: Fence, epoch: int) -> bool:
-    fence.epoch = max(fence.epoch, epoch)
-    return True
-
-
-def _add_all(splice: Splice, start: int, text: str) -> str:
-    del start
-    splice.length += len(text)
-    return text
 
 
 def _done_at_once(offsets: Offsets, partition: Partition, offset: int, *_: object) -> Callable[[], None]:
@@ -106,8 +96,8 @@ def _by_the_clock(self: FoldProcessor, partition: Partition, _: int) -> None:
 
 
 HOLES: dict[str, Put] = {
-    "records of replaced owners count": (Fence, "admits", _admit_all),
-    "what is there already is added again": (Splice, "add", _add_all),
+    "records of replaced owners count": (Fence, "admits", admit_all),
+    "what is there already is added again": (Splice, "add", add_all),
     "done as soon as it is read": (Offsets, "add", _done_at_once),
     "commits behind the last that is done": (Watermark, "done", _last_done),
     "the group is not asked": (Runner, "_confirm", _always),
