@@ -8,8 +8,8 @@
 - `floor` shows which questions a floor of relevance refuses;
 - `speed` measures the indexing of a sample;
 - `large` measures a store of 100,000 chunks;
-- `answers` asks questions whose answer is known: of the model that `make run` starts, of the same without
-  its adapter, of none (quotes), and of `--backend`.
+- `answers` asks questions whose answer is known, about each manual or that of `--manual`: of the model that
+  `make run` starts, of the same without its adapter, of none (quotes), and of `--backend`.
 
 Exit code 1 if hybrid search is worse than the better of its two parts at the default size.
 """
@@ -32,11 +32,12 @@ from rich.console import Console
 
 from e2e.bench.machine import describe
 from e2e.bench.tables import Table, rewrite_between
-from e2e.eval import answers, facts, floor, large, phrasings, speed
-from e2e.eval.answers import Answered, Arm
+from e2e.eval import answers, facts, floor, large, phrasings, python_manual, speed
+from e2e.eval.answers import Arm, Rows
 from e2e.eval.corpus import POSTGRESQL, PYTHON, CorpusMissing, Manual, Page, fetch, pages
 from e2e.eval.facts import Asked
 from e2e.eval.indexing import VECTOR_SIZE, Indexing
+from e2e.eval.manuals import EXAMINED
 from e2e.eval.metrics import Scores, scores
 from e2e.eval.questions import KINDS, Question, questions
 from e2e.eval.searching import WAYS, ranks, ways
@@ -65,13 +66,13 @@ def main() -> None:
     parser.add_argument("--pages", type=int, help="a sample of so many pages; default: all")
     parser.add_argument("--questions", type=int, default=200, help="at most so many of each kind")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be given again")
+    parser.add_argument("--manual", choices=tuple(EXAMINED), help="answers: only this one's")
     parser.add_argument("--backend", help="answers: one more model server, as in PENSTOCK_BACKENDS")
     parser.add_argument("--transcript", type=Path, help="answers: write all questions and answers here")
     given = parser.parse_args()
     console = make_console()
     root = _fetched(PYTHON)
     wanted = given.part or PARTS
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "")
     corpus = _sample(pages(PYTHON, root), given.pages or 0)
     with running_inference() as url, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,7 +82,7 @@ def main() -> None:
             what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions"
             console.print(f"==> {what}")
             rows = asyncio.run(_quality(console, url, corpus, asked, folder))
-            _tell(console, "quality", f"{command} PART=quality", f"{what}.", [_all(rows), _kinds(rows)])
+            _tell(console, "quality", _command(given, "quality"), f"{what}.", [_all(rows), _kinds(rows)])
             good = _hybrid_holds(rows)
         if "phrasings" in wanted:
             _measure_phrasings(console, given, url, folder)
@@ -91,9 +92,9 @@ def main() -> None:
             few = _sample(corpus, SPEED_PAGES)
             console.print(f"==> Indexing of {len(few)} pages")
             table = asyncio.run(speed.measure(url, few, SIZES, folder))
-            _tell(console, "speed", f"{command} PART=speed", f"{len(few)} pages, drawn.", [table])
+            _tell(console, "speed", _command(given, "speed"), f"{len(few)} pages, drawn.", [table])
         if "answers" in wanted:
-            _measure_answers(console, given, url, corpus, folder)
+            _measure_answers(console, given, url, folder)
     if "large" in wanted:
         console.print(f"==> One store of {large.CHUNKS:,} chunks")
         with tempfile.TemporaryDirectory() as name:
@@ -134,31 +135,42 @@ def _tell(
     rewrite_between(file, f"<!-- eval:{part}: written by make eval -->", f"<!-- eval:{part}:end -->", body)
 
 
-def _measure_answers(
-    console: Console, given: argparse.Namespace, url: str, corpus: Sequence[Page], folder: Path
-) -> None:
-    asked = facts.asked(corpus, min(given.questions, _ASKED), Random(SEED))  # noqa: S311  # drawn again
-    console.print(f"==> Answers to {len(asked)} questions")
+def _measure_answers(console: Console, given: argparse.Namespace, url: str, folder: Path) -> None:
+    keys = [given.manual] if given.manual else list(EXAMINED)
+    whats, measured = [], []
     with running_inference(adapter="none") as base:
-        arms = [
-            Arm("the reader", url),
-            Arm("SmolLM2 without the adapter", base),
-            Arm("quotes, no model", url, "quote"),
-        ]
-        if given.backend:
-            arms += [Arm(one.url, one.url) for one in parse_backends(given.backend)]
-        rows = asyncio.run(_answers(url, corpus, asked, arms, folder))
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + " PART=answers"
-    what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
-    _tell(console, "answers", command, what, [answers.table(rows)], "answers.md")
+        for key in keys:
+            examined = EXAMINED[key]
+            corpus = _sample(pages(examined.manual, _fetched(examined.manual)), given.pages or 0)
+            random = Random(SEED)  # noqa: S311  # drawn again, not secret
+            asked = facts.asked(examined.source(corpus), min(given.questions, _ASKED), random)
+            whats.append(f"{len(corpus)} pages of {examined.title}, {len(asked)} questions.")
+            console.print(f"==> Answers: {whats[-1]}")
+            rows = asyncio.run(
+                _answers(url, corpus, asked, _arms(given, url, base), folder / f"answers-{key}")
+            )
+            measured.append((examined.title, rows))
+    command = _command(given, "answers") + (f" MANUAL={given.manual}" if given.manual else "")
+    tables = [answers.table(title, rows) for title, rows in measured]
+    _tell(console, "answers", command, " ".join(whats), tables, "answers.md")
     if given.transcript:
-        answers.write_transcript(given.transcript, rows)
+        answers.write_transcript(given.transcript, measured)
+
+
+def _arms(given: argparse.Namespace, url: str, base: str) -> list[Arm]:
+    arms = [
+        Arm("the reader", url),
+        Arm("SmolLM2 without the adapter", base),
+        Arm("quotes, no model", url, "quote"),
+    ]
+    more = parse_backends(given.backend) if given.backend else ()
+    return [*arms, *(Arm(one.url, one.url) for one in more)]
 
 
 async def _answers(
     url: str, corpus: Sequence[Page], asked: Sequence[Asked], arms: Sequence[Arm], folder: Path
-) -> list[tuple[str, list[Answered]]]:
-    indexing = Indexing(url, AUTO, folder / "answers")
+) -> Rows:
+    indexing = Indexing(url, AUTO, folder)
     await indexing.add(corpus)
     rows = []
     for arm in arms:
@@ -169,6 +181,10 @@ async def _answers(
     await indexing.close()
     await indexing.made.points.close()
     return rows
+
+
+def _command(given: argparse.Namespace, part: str) -> str:
+    return "make eval" + (f" PAGES={given.pages}" if given.pages else "") + f" PART={part}"
 
 
 def _measure_phrasings(console: Console, given: argparse.Namespace, url: str, folder: Path) -> None:
@@ -187,7 +203,8 @@ def _measure_phrasings(console: Console, given: argparse.Namespace, url: str, fo
 def _measure_floor(
     console: Console, given: argparse.Namespace, url: str, corpus: Sequence[Page], folder: Path
 ) -> None:
-    asked = facts.asked(corpus, given.questions, Random(SEED))  # noqa: S311  # drawn again
+    random = Random(SEED)  # noqa: S311  # drawn again, not secret
+    asked = facts.asked(python_manual.source(corpus), given.questions, random)
     what = f"{len(corpus)} pages of Python's documentation, {len(asked)} questions."
     _measure_searches(
         console, given, "floor", what, _searched(url, corpus, folder, partial(floor.measure, asked))
@@ -198,8 +215,7 @@ def _measure_searches(
     console: Console, given: argparse.Namespace, part: str, what: str, work: Coroutine[Any, Any, Table]
 ) -> None:
     console.print(f"==> {part.capitalize()}: {what}")
-    command = "make eval" + (f" PAGES={given.pages}" if given.pages else "") + f" PART={part}"
-    _tell(console, part, command, what, [asyncio.run(work)])
+    _tell(console, part, _command(given, part), what, [asyncio.run(work)])
 
 
 async def _searched(

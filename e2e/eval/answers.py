@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from e2e.bench.tables import Table
-from e2e.eval.facts import KINDS, Asked
+from e2e.eval.facts import Asked
 from e2e.eval.indexing import TENANT, VECTOR_SIZE, Made
 from penstock.clients.models import Models
 from penstock.clients.tei import TeiEmbedder
@@ -42,7 +42,6 @@ from penstock.messages.event import Event
 from penstock.postprocessing.adapters.language import LanguageIdentifier
 from penstock.postprocessing.domain.phrases import ENGLISH
 from penstock.postprocessing.domain.support import is_supported
-from penstock.postprocessing.domain.text import content_words
 from penstock.postprocessing.handler import Answer, Postprocessing
 from penstock.retrieval.handler import Retriever
 from penstock.retrieval.query_vectors import QueryVectors
@@ -57,7 +56,6 @@ from penstock.tokenization.handler import Policy, Tokenization
 
 AT_ONCE = 4
 E = TypeVar("E", bound=Event)
-_HALF = 0.5
 _REQUEST = "00000000-0000-7000-8000-000000000000"
 _MARKER = re.compile(r"\[\d{1,3}\]")
 
@@ -89,11 +87,8 @@ class Answered:
 
     @property
     def right(self) -> bool:
-        """Whether the answer holds the fact: a name, or half of the meaningful words of a sentence."""
-        if self.asked.kind == "task":
-            return re.search(rf"\b{re.escape(self.asked.fact)}\b", self.text) is not None
-        wanted = content_words(self.asked.fact)
-        return len(wanted & content_words(self.text)) >= _HALF * len(wanted)
+        """Whether the answer holds the fact."""
+        return self.asked.is_answered_by(self._said)
 
     @property
     def cited_right(self) -> bool:
@@ -105,7 +100,7 @@ class Answered:
         """Whether the passages that are cited support the answer."""
         cited = {citation.index for citation in self.end.citations}
         chosen = [passage for number, passage in enumerate(self.passages, 1) if number in cited]
-        return is_supported(_MARKER.sub("", self.text), chosen)
+        return is_supported(self._said, chosen)
 
     @property
     def refused(self) -> bool:
@@ -116,6 +111,15 @@ class Answered:
     def loops(self) -> bool:
         """Whether the answer repeats itself, or was ended for that."""
         return self.end.looped or LoopGuard(self.text).looped
+
+    @property
+    def _said(self) -> str:
+        """The text without the numbers of the passages that it cites."""
+        return _MARKER.sub("", self.text)
+
+
+Rows = Sequence[tuple[str, Sequence[Answered]]]
+"""Each arm's name, and its answers."""
 
 
 class Line:
@@ -215,20 +219,21 @@ HEADINGS = (
 )
 
 
-def table(arms: Sequence[tuple[str, Sequence[Answered]]]) -> Table:
+def table(manual: str, arms: Rows) -> Table:
     """Return one row an arm; right facts count among the questions whose passage was found."""
+    judged = sum(len(answers) for _, answers in arms)
     note = (
         "Right fact: of the questions whose page was among the passages. Right page cited, supported: of"
         " these right answers. Refused: the answer is that the documents do not say."
+        f" Judged automatically: all {judged} answers."
     )
-    return Table("Answers", HEADINGS, [_row(name, answers) for name, answers in arms], note)
+    return Table(f"Answers from {manual}", HEADINGS, [_row(name, answers) for name, answers in arms], note)
 
 
 def _row(name: str, answers: Sequence[Answered]) -> list[str]:
     answerable = [one for one in answers if one.asked.has_answer]
     found = [one for one in answerable if one.found]
     right = [one for one in found if one.right]
-    by_kind = {kind: [one for one in answers if one.asked.kind == kind] for kind in KINDS}
     return [
         name,
         _share(one.found for one in answerable),
@@ -238,8 +243,8 @@ def _row(name: str, answers: Sequence[Answered]) -> list[str]:
         _share(one.end.finish_reason == "stop" and not one.loops for one in answers),
         str(sum(one.loops for one in answers)),
         _share(one.refused for one in answerable),
-        _share(one.refused for one in by_kind["elsewhere"]),
-        _share(one.refused for one in by_kind["near"]),
+        _share(one.refused for one in answers if one.asked.kind == "elsewhere"),
+        _share(one.refused for one in answers if one.asked.kind == "near"),
         f"{median(one.end.usage.completion_tokens for one in answers):.0f}",
         f"{median(one.seconds for one in answers):.1f}",
     ]
@@ -250,14 +255,16 @@ def _share(held: Iterable[bool]) -> str:
     return f"{sum(counted)} of {len(counted)}"
 
 
-def write_transcript(file: Path, arms: Sequence[tuple[str, Sequence[Answered]]]) -> None:
-    """Write all questions and answers to a Markdown file, with what was wrong with them."""
+def write_transcript(file: Path, manuals: Sequence[tuple[str, Rows]]) -> None:
+    """Write all questions and answers to a Markdown file, with what was wrong with them and what is right."""
     lines = []
-    for name, answers in arms:
-        lines += [f"# {name}", ""]
-        for one in answers:
-            lines += [f"**{one.asked.kind}: {one.asked.text}** ({', '.join(_faults(one)) or 'well'})", ""]
-            lines += [one.text, ""]
+    for manual, arms in manuals:
+        for name, answers in arms:
+            lines += [f"# {manual}: {name}", ""]
+            for one in answers:
+                lines += [f"**{one.asked.kind}: {one.asked.text}** ({', '.join(_faults(one)) or 'well'})", ""]
+                lines += [f"> {fact}" for fact in one.asked.facts]
+                lines += ["", one.text, ""]
     file.write_text("\n".join(lines), encoding="utf-8")
 
 

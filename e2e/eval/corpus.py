@@ -5,13 +5,14 @@ Fetched by apt, unpacked without installing them, and kept in .cache/eval.
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 _ENTRY = re.compile(
     r'<a href="((?:library|tutorial|howto|reference|using|faq|extending|c-api)/[^"#]+)#[^"]*">([^<]+)</a>'
@@ -86,6 +87,15 @@ def pages(manual: Manual, root: Path) -> list[Page]:
                 name = path.relative_to(root).as_posix()
                 found.append(Page(name, html.unescape(title.group(1)).strip(), path))
     return found
+
+
+def is_held_out(page_name: str) -> bool:
+    """Return whether a page of Python's library reference is kept from training, by the trainer's rule.
+
+    The name of its file decides, without folder and suffix: of the name's SHA-256 the first byte is even.
+    """
+    stem = PurePosixPath(page_name).name.removesuffix(".html")
+    return hashlib.sha256(stem.encode()).digest()[0] % 2 == 0
 
 
 def entries(root: Path) -> Iterator[tuple[str, str]]:

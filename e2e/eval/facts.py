@@ -1,120 +1,212 @@
-"""Questions with known answers, from Python's library reference; and some that it cannot answer."""
+"""Questions whose answers are known, drawn from what a manual says, and what a right answer has to hold."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import TypeVar
 
-from selectolax.lexbor import LexborHTMLParser, LexborNode
-
-from e2e.eval.corpus import Page
+from penstock.postprocessing.domain.text import content_words
 
 FORMS = (
     "What can I use to {task}?",
     "How do I {task}?",
-    "Which function or class should I call to {task}?",
+    "Which {sort} should I use to {task}?",
     "Can you tell me how to {task}, please?",
     "I want to {task}. What is there for that?",
 )
-KINDS = ("task", "purpose", "elsewhere", "near")
+KINDS = ("task", "purpose", "value", "elsewhere", "near")
+MOST_VALUES = 20
+T = TypeVar("T")
 _SHORTEST, _LONGEST = 25, 110
+_TELLING, _PROVEN = 3, 2
+"""Words that a sentence has to add to the question to be asked for, and that an answer has to hold."""
 _USUAL_VERBS = """
-add append build call change check close compare compress compute convert copy count create decode
-delete disable discard display divide encode execute extract fill find flush format generate get
-give insert install iterate join list load lock make merge move obtain open parse perform print
-process put query raise read receive register release remove rename replace reset resolve restore
-return reverse rotate run save schedule search send set shut sort split start stop store strip
-suspend swap terminate test translate unpack update use validate verify wait write
+add allocate analyze append apply build call cancel change check close cluster collect compare compress
+compute concatenate construct control convert copy count create deallocate decode define delete destroy
+determine disable discard disconnect display divide empty enable encode establish execute expand extract
+fetch fill find flush force format free generate get give import initialize initiate insert install
+invoke iterate join list listen load lock make measure merge move obtain open parse perform position
+prepare print process put query quote raise read rebuild receive reconstruct register release remove
+rename replace report reset resolve restart restore retrieve return reverse roll rotate run save schedule
+search select send set show shut sort specify split start stop store stream strip suspend swap
+synchronize take terminate test translate truncate unpack update upgrade use validate verify wait write
 """
 _VERBS = frozenset(_USUAL_VERBS.split())
 _SENTENCE = re.compile(r"(.+?[.])(?:\s|$)")
+_LEANING = re.compile(
+    r"\b(?:see|above|below|following|this|shown|same as|equivalent|similar(?:ly)?|identical)\b|e\.g\."
+)
+"""In a sentence that says little without others."""
+_SECOND_VERB = re.compile(r"\b(?:and then|and|but|or|then) (\w+)")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question; `page` answers it, and a right answer holds `fact`. Both are empty where nothing does."""
+    """A question; `page` answers it, and a right answer holds one of `facts`. Both may be empty."""
 
     kind: str
     text: str
     page: str = ""
-    fact: str = ""
+    facts: tuple[str, ...] = ()
 
     @property
     def has_answer(self) -> bool:
         """Whether the documents hold the answer."""
         return bool(self.page)
 
+    def is_answered_by(self, text: str) -> bool:
+        """Return whether a text holds a fact: a name, a value, or half of the words that tell a purpose."""
+        if self.kind == "purpose":
+            return any(_tells(text, telling_words(self.text, fact)) for fact in self.facts)
+        return any(_holds(text, fact, exactly=self.kind == "task") for fact in self.facts)
+
 
 @dataclass(frozen=True)
 class Entry:
-    """What the reference describes: its full name, and the first sentence that is said of it."""
+    """Something that a manual describes: its full name, what it does ("copy a file"), and more said of that.
+
+    Nothing is asked about one that is not `judged`, since training may have seen its page, and nothing about
+    one without a task, of which nothing is known.
+    """
 
     page: str
     name: str
-    sentence: str
+    task: str
+    more: str = ""
+    judged: bool = True
+
+    @property
+    def last_name(self) -> str:
+        """The name without what it is part of."""
+        return self.name.rpartition(".")[2]
 
 
-def entries(pages: Sequence[Page]) -> Iterator[Entry]:
-    """Yield the entries of these pages whose description begins with a sentence of a usual length."""
-    for page in pages:
-        tree = LexborHTMLParser(page.path.read_text(encoding="utf-8"))
-        for definition in tree.css("dl.py.function, dl.py.method, dl.py.class"):
-            found = _entry(page, definition)
-            if found is not None:
-                yield found
+@dataclass(frozen=True)
+class Source:
+    """What a manual gives to ask about.
+
+    `sort` is what its entries are called. `no_such` are questions about names that there are not, and `near`
+    others about its subject that no page answers.
+    """
+
+    sort: str
+    entries: Sequence[Entry]
+    no_such: Sequence[str]
+    near: Sequence[str]
+    values: Sequence[Asked] = ()
 
 
-def asked(pages: Sequence[Page], each: int, random: Random) -> list[Asked]:
+def asked(source: Source, each: int, random: Random) -> list[Asked]:
     """Return at most so many questions of each kind, in the same order for the same draw."""
-    known = list(entries(pages))
-    by_task = {task: entry for entry in known if (task := _task(entry))}
-    tasks = random.sample(sorted(by_task), min(each, len(by_task)))
-    others = random.sample(known, min(each, len(known)))
-    invented = random.sample(known, min(each - len(NEAR), len(known))) if each > len(NEAR) else []
+    tasks = _drawn(_tasks(source.entries), each, random)
     return [
-        *(_of_task(number, task, by_task[task]) for number, task in enumerate(tasks)),
-        *(Asked("purpose", f"What does {one.name} do?", one.page, one.sentence) for one in others),
+        *(_of_task(number, entry, source.sort) for number, entry in enumerate(tasks)),
+        *_drawn(list(_purposes(source.entries)), each, random),
+        *_drawn(source.values, min(each, MOST_VALUES), random),
         *(Asked("elsewhere", text) for text in ELSEWHERE[:each]),
-        *(Asked("near", text) for text in NEAR[:each]),
-        *(Asked("near", f"What does {_no_such(one.name)} do?") for one in invented),
+        *(Asked("near", text) for text in source.near[:each]),
+        *(Asked("near", text) for text in _drawn(source.no_such, each - len(source.near), random)),
     ]
 
 
-def _of_task(number: int, task: str, entry: Entry) -> Asked:
-    return Asked("task", FORMS[number % len(FORMS)].format(task=task), entry.page, _last(entry.name))
+def task_of(sentence: str) -> str:
+    """Return what a sentence such as "Returns a copy." says as a task: "return a copy".
 
-
-def _entry(page: Page, definition: LexborNode) -> Entry | None:
-    term, body = definition.css_first("dt[id]"), definition.css_first("dd > p")
-    if term is None or body is None:
-        return None
-    text = " ".join(body.text().split())
-    sentence = _SENTENCE.match(text)
-    name = term.attributes.get("id") or ""
-    if sentence is None or not _SHORTEST <= len(sentence.group(1)) <= _LONGEST or "." not in name:
-        return None
-    return Entry(page.name, name, sentence.group(1))
-
-
-def _task(entry: Entry) -> str:
-    """Return what an entry does as a task, or "" where its sentence does not begin with a usual verb."""
-    first, _, rest = entry.sentence.rstrip(".").partition(" ")
-    verb = first.casefold()
-    if _last(entry.name).casefold() in entry.sentence.casefold() or verb not in _VERBS:
+    Empty where it does not begin with a usual verb, or goes on with another in the third person.
+    """
+    first, _, rest = sentence.rstrip(".").partition(" ")
+    verb = _verb(first)
+    inflected = verb != first.casefold()
+    if inflected and any(_verb(word) not in ("", word) for word in _SECOND_VERB.findall(rest)):
         return ""
-    return f"{verb} {rest}"
+    return f"{verb} {rest}" if verb else ""
 
 
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+def first_sentence(text: str) -> str:
+    """Return the sentence that a text begins with, if it is of a usual length and can stand by itself."""
+    found = _SENTENCE.match(" ".join(text.split()))
+    sentence = found.group(1) if found else ""
+    alone = not _LEANING.search(sentence) and sentence.count("(") == sentence.count(")")
+    return sentence if alone and _SHORTEST <= len(sentence) <= _LONGEST else ""
 
 
-def _no_such(name: str) -> str:
-    """Return a name like this one that there is not."""
-    module, _, last = name.rpartition(".")
-    return f"{module}.{last}_backwards"
+def telling_words(question: str, fact: str) -> frozenset[str]:
+    """Return a fact's meaningful words without the question's, names as `slot_name`, and "return true"."""
+    known = content_words(f"{question} {question.replace('_', ' ')} return true false")
+    return frozenset(word for word in content_words(fact) - known if "_" not in word)
+
+
+def _tells(text: str, telling: frozenset[str]) -> bool:
+    held = len(telling & content_words(text))
+    return held >= _PROVEN and 2 * held >= len(telling)
+
+
+def _holds(text: str, fact: str, *, exactly: bool) -> bool:
+    words = r"\s*".join(map(re.escape, fact.split()))
+    whole = rf"(?<![\w-])(?<!\d\.){words}(?!\w)(?!\.\d)"
+    return re.search(whole, text, 0 if exactly else re.IGNORECASE) is not None
+
+
+def _clear(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries that do what no other does, and whose names are no words of what others do."""
+    doing = Counter(content_words(entry.task) for entry in entries)
+    words = {word for entry in entries for word in re.findall(r"\w+", entry.task)}
+    return [
+        entry
+        for entry in entries
+        if entry.judged
+        and entry.task
+        and doing[content_words(entry.task)] == 1
+        and entry.last_name not in words
+    ]
+
+
+def _tasks(entries: Sequence[Entry]) -> list[Entry]:
+    """Return the entries whose task asks for one name, without telling it."""
+    parts = {part for entry in entries for part in _parts(entry.name)}
+    return [
+        entry
+        for entry in _clear(entries)
+        if entry.last_name not in parts and entry.last_name.casefold() not in entry.task.casefold()
+    ]
+
+
+def _parts(name: str) -> Iterator[str]:
+    """Yield what can be taken for a name of several words: some that follow one another, but not all."""
+    words = name.split()
+    spans = ((start, end) for start in range(len(words)) for end in range(start + 1, len(words) + 1))
+    yield from (" ".join(words[start:end]) for start, end in spans if end - start < len(words))
+
+
+def _of_task(number: int, entry: Entry, sort: str) -> Asked:
+    text = FORMS[number % len(FORMS)].format(task=entry.task, sort=sort)
+    return Asked("task", text, entry.page, (entry.last_name,))
+
+
+def _purposes(entries: Sequence[Entry]) -> Iterator[Asked]:
+    """Yield a question for each name of which something is said that its words do not say already."""
+    named = Counter(entry.name for entry in entries)
+    for entry in _clear(entries):
+        text = f"What does {entry.name} do?"
+        task, more = (len(telling_words(text, fact)) for fact in (entry.task, entry.more))
+        if named[entry.name] == 1 and task >= _PROVEN and max(task, more) >= _TELLING:
+            facts = (entry.task, entry.more) if more >= _PROVEN else (entry.task,)
+            yield Asked("purpose", text, entry.page, facts)
+
+
+def _drawn(known: Sequence[T], most: int, random: Random) -> list[T]:
+    return random.sample(known, max(0, min(most, len(known))))
+
+
+def _verb(word: str) -> str:
+    """Return a usual verb without its ending, "return" for "Returns"; empty for any other word."""
+    folded = word.casefold()
+    bases = (folded, folded.removesuffix("s"), folded.removesuffix("es"))
+    return next((base for base in bases if base in _VERBS), "")
 
 
 ELSEWHERE = (
@@ -139,16 +231,3 @@ ELSEWHERE = (
     "When is the next leap year?",
     "How much does a litre of milk weigh?",
 )
-NEAR = (
-    "Which function of shutil uploads a folder to S3?",
-    "How do I connect to a PostgreSQL database with the sqlite3 module?",
-    "What is the default number of retries of urllib.request?",
-    "Which module trains neural networks?",
-    "How many bytes does an empty dict take in version 3.2?",
-    "Which function of the math module solves differential equations?",
-    "How do I draw a pie chart with the statistics module?",
-    "What is the highest port that socketserver accepts by default?",
-    "Which function of json reads YAML files?",
-    "How do I send a push notification with asyncio?",
-)
-"""About the manual's subject, and not in it."""

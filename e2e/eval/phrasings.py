@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from selectolax.lexbor import LexborHTMLParser
 
 from e2e.bench.tables import Table
 from e2e.eval.corpus import Page
 from e2e.eval.indexing import TENANT
 from e2e.eval.metrics import rank_of
+from e2e.eval.postgresql_manual import purpose_of
 from penstock.retrieval.domain.passages import Found
 from penstock.retrieval.domain.scope import Scope
 from penstock.retrieval.searching import Searcher
@@ -34,7 +35,6 @@ PHRASINGS = (
     "Please find me the page about the command that lets you {x}",
     "Suppose that I want to {x}: which command do I have to type?",
 )
-_PURPOSE = re.compile(r'<div class="refnamediv">.*?<p>([^<]*?) — ([^<]+)</p>', re.DOTALL)
 _FIRST_OF = 5
 _LIMIT = 20
 
@@ -51,9 +51,11 @@ def known(pages: Sequence[Page]) -> Iterator[Known]:
     """Yield what the commands of PostgreSQL's manual do, of each that only one does."""
     tasks: dict[str, list[str]] = {}
     for page in pages:
-        found = _PURPOSE.search(page.path.read_text(encoding="utf-8"))
-        if found and page.name.startswith("sql-"):
-            tasks.setdefault(" ".join(html.unescape(found.group(2)).split()), []).append(page.name)
+        if not page.name.startswith("sql-"):
+            continue
+        found = purpose_of(LexborHTMLParser(page.path.read_text(encoding="utf-8")))
+        if found is not None:
+            tasks.setdefault(found.task, []).append(page.name)
     yield from (Known(task, names[0]) for task, names in tasks.items() if len(names) == 1)
 
 
