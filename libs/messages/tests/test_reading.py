@@ -27,6 +27,14 @@ def test_an_older_epoch_never_comes_back() -> None:
     assert [fence.admits(e) for e in (1, 1, 2, 1, 2, 3, 2)] == [True, True, True, False, True, True, False]
 
 
+def test_before_any_owner_nothing_is_fenced_off() -> None:
+    """What was written before there were epochs has epoch 0."""
+    fence = Fence()
+    assert fence.epoch == 0
+    assert [fence.admits(e) for e in (0, 1, 0)] == [True, True, False]
+    assert fence.epoch == 1
+
+
 @st.composite
 def _histories(draw: st.DrawFn) -> tuple[list[tuple[int, int, str]], str]:
     """A log of one answer, as (epoch, start, text), and the text its rule gives.
