@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from penstock.trainer.model.tokens import Tokens
 from penstock.trainer.prompt import END, FORMS, Shown, render
 
-LENGTHS = (192, 256, 320, 384, 448, 512, 576, 640, 768)
+LENGTHS = (192, 256, 320, 384, 448, 512, 576, 640, 768, 896)
 """Tokens of a batch's rows: each is compiled once. Questions for which the longest has no room are left
 out.
 """
 ANSWER = 72
 """Most tokens of an answer, its end included."""
-ANSWERS = 160
+ANSWERS = 224
 """Most tokens of a row's answers together."""
 
 

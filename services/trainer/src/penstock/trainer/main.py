@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_data(commands: Any) -> None:
     data = commands.add_parser("data", help="make the examples and their manifest")
-    data.add_argument("--count", type=int, default=3000, help="of training readings (%(default)s)")
+    data.add_argument("--count", type=int, default=2000, help="of training readings (%(default)s)")
     data.add_argument("--seed", type=int, default=16)
     data.add_argument("--processes", type=int, default=1)
     data.set_defaults(run=_data)
@@ -88,7 +88,7 @@ def _add_train(commands: Any) -> None:
     train.add_argument("--alpha", type=float, default=22)
     train.add_argument("--matrices", default="all", help="comma separated, or all")
     train.add_argument("--first-layer", type=int, default=8, help="layers below learn nothing (%(default)s)")
-    train.add_argument("--budget", type=int, default=1024, help="tokens a step (%(default)s)")
+    train.add_argument("--budget", type=int, default=1280, help="tokens a step (%(default)s)")
     train.add_argument("--rate", type=float, default=8e-4, help="the highest learning rate (%(default)s)")
     train.add_argument("--seed", type=int, default=16)
     train.add_argument("--recompute", action="store_true", help="less memory, a third more time")

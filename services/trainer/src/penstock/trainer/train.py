@@ -36,7 +36,7 @@ class Settings:
     """How to train. `budget` is in tokens a step, padding included; `peak` and `least` are learning rates."""
 
     choice: lora.Choice = field(default_factory=lora.Choice)
-    budget: int = 1024
+    budget: int = 1280
     peak: float = 8e-4
     least: float = 4e-5
     warmup: int = 20

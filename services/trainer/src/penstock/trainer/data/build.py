@@ -11,7 +11,10 @@ from random import Random
 from penstock.trainer.data.corpora import Corpus, fetch, pages
 from penstock.trainer.data.entries import entry_facts
 from penstock.trainer.data.examples import Example, Split, signature
+from penstock.trainer.data.facts import Fact
+from penstock.trainer.data.handbook import CORPUS, Asked, handbook_facts, handbooks
 from penstock.trainer.data.maker import Maker, Told
+from penstock.trainer.data.neighbours import last_of
 from penstock.trainer.data.pages import Page, read_page
 from penstock.trainer.data.passages import Passage, cut
 from penstock.trainer.data.prose import prose_facts
@@ -32,13 +35,15 @@ def build(
     files = [(corpus.package, path) for corpus in corpora for path in pages(corpus, fetch(corpus, cache))]
     read = list(executor.map(_read, *zip(*files, strict=True), chunksize=8)) if files else []
     unseen = {corpus.package for corpus in corpora if corpus.unseen}
-    products = {corpus.package: corpus.product for corpus in corpora}
+    products = {CORPUS: "the handbook"} | {corpus.package: corpus.product for corpus in corpora}
+    books, asked = handbooks(seed)
+    read += books
     trained: set[str] = set()
     made: list[Example] = []
     for split, count in counts.items():
         own = [page for page in read if split_of(page, unseen, seed) == split]
         passages = list(passages_of(own, seed))
-        told = [one for one in facts_of(passages) if signature(one.fact.evidence) not in trained]
+        told = [one for one in facts_of(passages, asked) if signature(one.fact.evidence) not in trained]
         if split == "train":
             trained = {signature(one.fact.evidence) for one in told}
         if told:
@@ -65,11 +70,22 @@ def passages_of(read: Iterable[Page], seed: int) -> Iterator[Passage]:
                 yield passage
 
 
-def facts_of(passages: Sequence[Passage]) -> Iterator[Told]:
-    """Yield all that can be asked of passages."""
+def facts_of(passages: Sequence[Passage], asked: Asked) -> Iterator[Told]:
+    """Yield all that can be asked of passages; `asked` is what can be of the handbooks' sentences."""
     for at, passage in enumerate(passages):
-        for fact in (*entry_facts(passage), *prose_facts(passage)):
+        own = passage.corpus == CORPUS
+        for fact in handbook_facts(passage, asked) if own else _of_manual(passage):
             yield Told(fact, at)
+
+
+def _of_manual(passage: Passage) -> Iterator[Fact]:
+    """What prose says of a thing is left out where an entry explains it: a question has one answer."""
+    listed = list(entry_facts(passage))
+    explained = {last_of(fact.name) for fact in listed}
+    yield from listed
+    for fact in prose_facts(passage):
+        if fact.family not in ("purpose", "define") or last_of(fact.name) not in explained:
+            yield fact
 
 
 def _read(corpus: str, path: Path) -> Page:

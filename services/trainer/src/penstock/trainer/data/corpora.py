@@ -19,7 +19,8 @@ class Corpus:
     """One package: exact version, SHA-256 of its file, licence of its text, and where its pages are.
 
     `product` is what people call its subject. `folder` is below the package's root; `pages` are patterns
-    there. All pages of a corpus that is `unseen` stay out of training.
+    there. All pages of a corpus that is `unseen` stay out of training, and those in the folder `judged` that
+    are held out.
     """
 
     package: str
@@ -30,9 +31,10 @@ class Corpus:
     folder: str
     pages: tuple[str, ...] = ("*.html",)
     unseen: bool = False
+    judged: str = ""
 
 
-# Python's and PostgreSQL's manuals are left out: answers are judged on them.
+# Answers are judged on PostgreSQL's manual, which is left out, and on half of Python's library reference.
 # fmt: off
 CORPORA: tuple[Corpus, ...] = (
     Corpus(
@@ -99,6 +101,16 @@ CORPORA: tuple[Corpus, ...] = (
         pages=("topics/**/*.html", "ref/**/*.html", "howto/**/*.html", "intro/*.html", "faq/*.html"),
     ),
     Corpus(
+        "python3.11-doc", "3.11.2-6+deb12u9",
+        "5b3594189d6ef9a6963ce0347fd307a1cc67620ad697e144db366070e2e146be",
+        "PSF-2.0", "Python", "usr/share/doc/python3.11/html",
+        pages=(
+            "library/*.html", "tutorial/*.html", "howto/*.html", "faq/*.html", "c-api/*.html", "using/*.html",
+            "reference/*.html", "extending/*.html", "distributing/*.html", "installing/*.html",
+        ),
+        judged="library",
+    ),
+    Corpus(
         "postfix-doc", "3.7.11-0+deb12u1",
         "6b07bcc68991703acf747dc2500355bdd02aef0a048419b939752c39faf47d8d",
         "EPL-2.0 or IPL-1.0", "Postfix", "usr/share/doc/postfix/html",
@@ -109,7 +121,7 @@ CORPORA: tuple[Corpus, ...] = (
 
 _SKIPPED = (
     "genindex", "search", "index", "changelog", "changes", "news", "oldnews", "release", "toc", "crossref",
-    "sitemap", "copyright", "keyword", "history", "chronology", "notes", "capi3ref", "fr.", "doclist",
+    "sitemap", "copyright", "keyword", "ix0", "history", "chronology", "notes", "capi3ref", "fr.", "doclist",
 )  # fmt: skip
 
 
@@ -128,11 +140,21 @@ def fetch(corpus: Corpus, cache: Path) -> Path:
     return root / corpus.folder
 
 
+def held_out(page_name: str) -> bool:
+    """Return whether a page of a judged folder stays out of training, so that answers can be judged on it.
+
+    Its file name alone decides, without folder and `.html`: of the name's SHA-256 the first byte is even.
+    """
+    stem = page_name.rpartition("/")[2].removesuffix(".html")
+    return hashlib.sha256(stem.encode()).digest()[0] % 2 == 0
+
+
 def pages(corpus: Corpus, folder: Path) -> Iterator[Path]:
-    """Yield the pages worth reading, by name; indexes, release notes and the like are left out."""
+    """Yield the pages to learn from, by name; indexes, release notes and the like are left out."""
     found = {path for pattern in corpus.pages for path in folder.glob(pattern)}
     for path in sorted(found):
-        if path.is_file() and not path.name.lower().startswith(_SKIPPED):
+        judged = path.parent.name == corpus.judged and held_out(path.name)
+        if path.is_file() and not judged and not path.name.lower().startswith(_SKIPPED):
             yield path
 
 

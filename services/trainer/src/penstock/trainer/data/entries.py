@@ -9,11 +9,16 @@ from itertools import pairwise
 from penstock.trainer.data.facts import Fact, lowered
 from penstock.trainer.data.pages import Block
 from penstock.trainer.data.passages import Passage
-from penstock.trainer.data.sentences import LONGEST, answers, sentences
+from penstock.trainer.data.sentences import LONGEST, answers, content, overlap, sentences
 from penstock.trainer.data.verbs import plain, third
 
 _DEFAULT = re.compile(r"^(?P<name>.+?)\s*\(default:\s*(?P<value>[^()]{1,40})\)$")
-_SIGNATURE = re.compile(r"^(?:class |exception |method |async )?(?P<name>[A-Za-z_][\w.]*)\(.*\)(?:¶|$)")
+_SIGNATURE = re.compile(r"^(?:[a-z]+ )?(?P<name>[A-Za-z_][\w.]*)\(.*\)(?:¶|$)")
+_MANUAL_PAGE = re.compile(r"^(?P<command>[a-z][\w.+-]*)\(\d\w?\)$")
+_BOILERPLATE = ("Return value:", "Part of the Stable ABI", "New in version", "Changed in version")
+_LONGEST_TASK = 110
+_IS_A_NOUN = re.compile(r"(?:of|is|are|and|or|by|to (?:True|False|None))\b")  # after `name` or `set`, say
+_IN_PARENTHESES = re.compile(r" \([^()]*\)$")
 _TERM = re.compile(r"^[\w$./:@%+*<>-]+(?: [\w$./:@%+*<>-]+){0,3}$")
 _VALUE_OF_OPTION = re.compile(r"\[?=.*$|\s*[<\[({].*$| [A-Za-z_.-]+$")
 _NAME_LINE = re.compile(r"^(?P<name>[\w./+-]+(?: [A-Z][\w-]+)*) (?:-|–|—) (?P<what>[A-Za-z].{9,110}?)\.?$")
@@ -29,10 +34,22 @@ _VALUES = ("default", "type", "port", "context", "priority", "since", "meaning",
 
 
 def entry_facts(passage: Passage) -> Iterator[Fact]:
-    """Yield the facts of a passage's list entries, its tables and its line with a name and a purpose."""
+    """Yield the facts of a passage's list entries, its tables and its line with a name and a purpose.
+
+    Tasks that fit another of its entries as well are left out.
+    """
+    facts = list(_all_facts(passage))
+    for fact in facts:
+        asked = frozenset(content(fact.slot)) if fact.family in ("which", "howto") else frozenset()
+        others = (one.evidence for one in facts if one.name != fact.name)
+        if not any(overlap(asked, frozenset(content(evidence))) == 1 for evidence in others):
+            yield fact
+
+
+def _all_facts(passage: Passage) -> Iterator[Fact]:
     for term, meaning in pairwise(passage.blocks):
         if term.kind == "term" and meaning.kind in ("text", "item"):
-            yield from _of_entry(term.text, meaning.text.strip("- "), passage)
+            yield from _of_entry(term, meaning.text.strip("- "), passage)
     for block in passage.blocks:
         if found := block.kind == "text" and _NAME_LINE.match(block.text):
             yield from named_facts(found["name"], found["what"], "command", block.text)
@@ -41,13 +58,10 @@ def entry_facts(passage: Passage) -> Iterator[Fact]:
 
 def named_facts(name: str, what: str, noun: str, evidence: str) -> Iterator[Fact]:
     """Yield the facts of a name and what it does, said in one sentence or in a phrase that begins with a
-    verb.
+    verb. Whatever the question, the answer begins with the name.
     """
-    doing = task(what)
-    if doing is None or ":" in what:
-        return
     answer = f"Use {name}: {lowered(what).rstrip('.')}."
-    if len(answer) <= LONGEST:
+    for doing in tasks(what) if len(answer) <= LONGEST and ":" not in what else ():
         yield Fact("which", doing, answer, evidence, name, noun)
         yield Fact("howto", doing, answer, evidence, name, noun)
         if not answers(what):
@@ -59,20 +73,35 @@ def task(sentence: str) -> str | None:
     first, _, rest = sentence.partition(" ")
     verb = plain(first)
     rest = _DOING.split(rest)[0].rstrip(" ,-–—")
-    if verb is None or not 6 <= len(rest) <= 90 or len(rest.split()) < 2:
+    if verb in (None, "do") or first.endswith("ing") or _IS_A_NOUN.match(rest):
+        return None
+    if not 6 <= len(rest) <= 90 or len(rest.split()) < 2:
         return None
     return f"{verb} {rest}"
 
 
+def tasks(sentence: str) -> list[str]:
+    """Return what a sentence says to do, shortly; and all of it, if that is more and not too long."""
+    short = task(sentence)
+    if short is None:
+        return []
+    whole_of_it = f"{short.split()[0]} {sentence.partition(' ')[2].rstrip('.')}"
+    return [short] if short == whole_of_it or len(whole_of_it) > _LONGEST_TASK else [short, whole_of_it]
+
+
 def whole(name: str, sentence: str) -> str:
-    """Return a sentence with its subject: `max_heat limits the heat.` of `Limits the heat.`"""
+    """Return a sentence with its subject: `max_heat limits the heat.` of `Limits the heat.`, and
+    `max_heat: limit the heat.` of `Limit the heat.`
+    """
     first = sentence.split(maxsplit=1)[0]
     verb = plain(first)
     if verb and first.lower() == third(verb):
         return f"{name} {lowered(sentence)}"
+    if re.match(rf"(?:The |An? )?{re.escape(name.removesuffix('()'))}(?!\w)", sentence, re.IGNORECASE):
+        return sentence
     if first in ("A", "An") and not _SAYS.search(sentence):
         return f"{name} is {sentence[0].lower()}{sentence[1:]}"
-    return sentence
+    return f"{name}: {lowered(sentence)}"
 
 
 def noun_of(name: str, heading: str) -> str:
@@ -85,39 +114,76 @@ def noun_of(name: str, heading: str) -> str:
     return next((noun for noun in _NOUNS if noun in words), "setting")
 
 
-def name_of(term: str) -> str | None:
-    """Return the name that an entry of a list explains, without its values; None for a whole phrase."""
+def name_of(term: str, full: str = "") -> str | None:
+    """Return the name that an entry of a list explains, as it stands there and without its values; None for a
+    whole phrase. `full` is the name with all that it belongs to, if that is known.
+    """
+    if shown := _shown(term, full):
+        return shown
     if signature := _SIGNATURE.match(term):
         return signature["name"] + "()"
     if term.startswith("-"):
         spellings = [_VALUE_OF_OPTION.sub("", one.strip()) for one in re.split(r",\s|\s\|\s", term)]
         names = [one for one in spellings if re.fullmatch(r"--?[A-Za-z0-9][\w-]*", one)]
         return max(names, key=len, default=None)
-    term = term.strip("“”\"'` :")
+    term = _IN_PARENTHESES.sub("", term).strip("“”\"'` :")
     return term if _TERM.match(term) and 2 < len(term) <= 44 and any(map(str.isalpha, term)) else None
 
 
-def _of_entry(term: str, meaning: str, passage: Passage) -> Iterator[Fact]:
-    default = _DEFAULT.match(term)
-    name = name_of(default["name"] if default else term)
+def _shown(term: str, full: str) -> str | None:
+    """Return as much of the end of a full name as stands in a term."""
+    parts = full.split(".") if full else []
+    for name in (".".join(parts[at:]) for at in range(len(parts))):
+        if found := re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)(?P<call>\()?", term):
+            return f"{name}()" if found["call"] else name
+    return None
+
+
+def _of_entry(term: Block, meaning: str, passage: Passage) -> Iterator[Fact]:
+    default = _DEFAULT.match(term.text)
+    name = name_of(default["name"] if default else term.text, term.name)
     if name is None:
         return
-    noun = noun_of(name, f"{passage.heading} {passage.title}")
+    noun = _noun_of_entry(name, term, passage)
     if default and default["value"] not in ("empty", 'see "postconf -d" output'):
         answer = f"The default of {name} is {default['value']}."
-        yield Fact("value", f"default of {name}", answer, term, name, noun)
-    told = sentences(meaning)
+        yield Fact("value", f"default of {name}", answer, term.text, name, noun)
+    told = [one for one in sentences(meaning) if not one.startswith(_BOILERPLATE)]
     if not told or not answers(told[0]):
         return
     answer = whole(name, told[0])
-    if len(told) > 1 and len(answer) < 70 and answers(told[1]) and len(answer) + len(told[1]) < LONGEST:
-        answer = f"{answer} {told[1]}"
     if len(answer) <= LONGEST:
         yield Fact("purpose", name, answer, told[0], name, noun)
+        for slot, known in _with_owner(name, term, passage):
+            yield Fact("purpose", slot, answer, told[0], known, noun)
     yield from named_facts(name, told[0], noun, told[0])
     for sentence in told:
         if answers(sentence) and re.match(r"(?:The default|Default|By default|Defaults to)\b", sentence):
             yield Fact("value", f"default of {name}", sentence, sentence, name, noun)
+
+
+def _noun_of_entry(name: str, term: Block, passage: Passage) -> str:
+    opening, owner = term.text.split(maxsplit=1)[0], term.name.split(".")[-2:-1]
+    if opening in ("class", "exception"):
+        return opening
+    if owner and owner[0][0].isupper():
+        return "method" if name.endswith("()") else "attribute"
+    return noun_of(name, f"{passage.heading} {passage.title}")
+
+
+def _with_owner(name: str, term: Block, passage: Passage) -> Iterator[tuple[str, str]]:
+    """Yield how a thing is called with what it belongs to, and the name by which it is known: the passage
+    often has the last part alone.
+    """
+    if term.name and term.name != name.removesuffix("()"):
+        yield term.name, term.name
+        of_class = ".".join(term.name.split(".")[-2:])
+        if of_class not in (term.name, name.removesuffix("()")):
+            yield of_class, of_class
+    elif name.startswith("-") and (found := _MANUAL_PAGE.match(passage.title)):
+        command = found["command"].replace("git-", "git ", 1)
+        yield f"{command} {name}", name
+        yield f"{name} of {command}", name
 
 
 def _of_table(rows: Sequence[Block], passage: Passage) -> Iterator[Fact]:

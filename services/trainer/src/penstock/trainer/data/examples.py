@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import asdict, dataclass
+from math import ceil
 from typing import Any, Literal
 
 from penstock.trainer.data.passages import Passage
 from penstock.trainer.data.sentences import content
 from penstock.trainer.prompt import Shown
 
+# As generation counts a label's tokens (penstock.generation.domain.label).
+_LABEL_TOKENS = 10
+_HEADING_TOKENS = 5
+_PIECE = re.compile(r"\s*(?:[A-Za-z]{1,12}|\S)")
+
 Split = Literal["train", "validation", "unseen"]
 Unanswerable = Literal["sibling", "invented", "no-value", "other-manual", "elsewhere"]
 
 # fmt: off
 UNANSWERABLE: dict[Unanswerable, float] = {
-    "sibling": 0.30, "invented": 0.22, "no-value": 0.22, "other-manual": 0.13, "elsewhere": 0.13,
+    "sibling": 0.28, "invented": 0.30, "no-value": 0.20, "other-manual": 0.11, "elsewhere": 0.11,
 }
 # fmt: on
 """Kinds of questions that the passages do not answer, and the share of each."""
@@ -45,10 +52,31 @@ class Example:
 
 
 def label_of(passage: Passage) -> str:
-    """Return what stands above a passage: title and innermost heading, short, as in the service's prompts."""
-    title = " ".join(passage.title.split())[:36].strip()
-    heading = " ".join(passage.heading.split())[:18].strip()
-    return f"{title} > {heading}" if heading and heading != title else title
+    """Return what generation writes above a passage: title and innermost heading, cut to fit."""
+    heading = _cut(passage.heading, _HEADING_TOKENS - 1)
+    place = f" > {heading}" if heading else ""
+    return _cut(passage.title, _LABEL_TOKENS - _cost_of(place)) + place
+
+
+def _cut(text: str, tokens: int) -> str:
+    kept = ""
+    for piece in _PIECE.findall(" ".join(text.split())):
+        tokens -= _cost(piece)
+        if tokens < 0:
+            break
+        kept += piece
+    return kept
+
+
+def _cost_of(text: str) -> int:
+    return sum(map(_cost, _PIECE.findall(text)))
+
+
+def _cost(piece: str) -> int:
+    sign = piece.strip()
+    if not sign.isascii():
+        return 2
+    return ceil(len(sign) / 4) if sign.isalpha() else len(piece)
 
 
 def signature(text: str) -> str:

@@ -5,7 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["which", "howto", "purpose", "define", "value", "yesno", "condition", "why", "about", "faq"]
+Family = Literal[
+    "which",
+    "howto",
+    "purpose",
+    "define",
+    "value",
+    "yesno",
+    "condition",
+    "why",
+    "about",
+    "faq",
+    "plain",
+    "everyday",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,9 +26,10 @@ class Fact:
     """One fact of one passage.
 
     `slot` is put into a form of question of its family: `add files to the index`, `the --all option`,
-    `default of Timeout`, a whole question for yesno, why and faq. `answer` is one or two sentences without
-    citation, `evidence` are the passage's own words for it. `name` is the thing that the fact is about or
-    the answer names, if it has a name; `noun` what kind of thing that is, or `is` and `are` for define.
+    `default of Timeout`, a whole question for yesno, why, faq, plain and everyday. `answer` is one or two
+    sentences without citation, `evidence` are the passage's own words for it. `name` is the thing that the
+    fact is about or the answer names, if it has a name; `noun` what kind of thing that is, or `is` and `are`
+    for define.
     """
 
     family: Family

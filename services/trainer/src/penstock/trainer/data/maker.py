@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import sqrt
 from random import Random
 from typing import TypeAlias
 
@@ -12,29 +13,35 @@ from penstock.trainer.data.elsewhere import elsewhere
 from penstock.trainer.data.examples import UNANSWERABLE, Example, Split, Unanswerable, label_of, signature
 from penstock.trainer.data.facts import Fact, Family
 from penstock.trainer.data.missing import invented, value_not_given
-from penstock.trainer.data.neighbours import Neighbours
+from penstock.trainer.data.neighbours import Neighbours, last_of, names
 from penstock.trainer.data.passages import Passage
 from penstock.trainer.data.phrasings import ask
 from penstock.trainer.prompt import FORMS, REFUSAL, Shown
 
 # fmt: off
 FAMILIES: dict[Family, float] = {
-    "which": 0.20, "howto": 0.16, "purpose": 0.20, "define": 0.10, "value": 0.10,
-    "yesno": 0.07, "condition": 0.07, "why": 0.01, "about": 0.06, "faq": 0.03,
+    "which": 0.20, "howto": 0.18, "purpose": 0.22, "define": 0.05, "value": 0.07, "yesno": 0.04,
+    "condition": 0.04, "why": 0.01, "about": 0.02, "faq": 0.02, "plain": 0.10, "everyday": 0.05,
 }
 # fmt: on
 SHARE_UNANSWERABLE = 0.25
 COUNTS = {1: 0.15, 2: 0.25, 3: 0.35, 4: 0.25}
-"""How often a prompt has so many passages."""
+"""How often a prompt is to have so many passages; fewer where they are long."""
+_ROOM = 1800
+"""Characters of its passages: the 512 tokens that the service gives them."""
+_ABOVE = 55
+"""What stands around a passage takes as much of that as so many characters."""
 _FIRST = 0.25
 """How often the right passage is the best ranked; else it has any rank."""
-_LARGEST = 0.22
+_LARGEST = 0.30
 """The largest share of a family's examples that one corpus may have."""
+_FEW = 5
+"""Where fewer corpora than this have facts of a family, each may have any share."""
 _OTHER_FORM = 0.12
 _OF_OWN: frozenset[Unanswerable] = frozenset(("invented", "no-value"))
 """What is asked beside the passage of the name that it is about."""
 _TRIES = 40
-MORE = 3
+MORE = 4
 """So many more questions are asked of the passages of an example, where they hold something to ask."""
 
 
@@ -109,38 +116,42 @@ class Maker:
         ]
 
     def _answerable(self, count: int) -> Iterator[Reading]:
-        """Each family its share; within a family, corpora in turn until one has its largest share."""
+        """Each family its share; within it, large corpora more often, until one has its largest share."""
         for family, share in FAMILIES.items():
             wanted = round(count * share)
             having = Counter[str]()
-            for one in self._in_turn(family):
+            facts = [one for one in self._told if one.fact.family == family]
+            few = len({self._corpus(one) for one in facts}) < _FEW
+            for one in self._mixed(facts):
                 if having.total() >= wanted:
                     break
                 corpus = self._corpus(one)
-                if having[corpus] >= max(1, wanted * _LARGEST) and len(self._names) > 4:
+                if having[corpus] >= max(1, wanted * _LARGEST) and not few:
                     continue
                 if reading := self._answered(one):
                     having[corpus] += 1
                     yield reading
 
-    def _in_turn(self, family: Family) -> Iterator[Told]:
+    def _mixed(self, facts: Sequence[Told]) -> Iterator[Told]:
+        """All facts in an order by chance: one of four times as many comes twice as often."""
         by_corpus: dict[str, list[Told]] = defaultdict(list)
-        for one in self._told:
-            if one.fact.family == family:
-                by_corpus[self._corpus(one)].append(one)
-        for facts in by_corpus.values():
-            self._random.shuffle(facts)
-        while by_corpus:
-            for corpus in sorted(by_corpus):
-                yield by_corpus[corpus].pop()
-                if not by_corpus[corpus]:
-                    del by_corpus[corpus]
+        for one in facts:
+            by_corpus[self._corpus(one)].append(one)
+        for own in by_corpus.values():
+            self._random.shuffle(own)
+        weights = {corpus: sqrt(len(own)) for corpus, own in sorted(by_corpus.items())}
+        while weights:
+            [corpus] = self._random.choices(list(weights), list(weights.values()))
+            yield by_corpus[corpus].pop()
+            if not by_corpus[corpus]:
+                del weights[corpus]
 
     def _answered(self, one: Told) -> Reading | None:
         question = self._question(one)
         if not self._new(question, one.fact.answer):
             return None
         others = self._distractors(one, question, self._count() - 1)
+        others = self._fitting(others, _ROOM - self._size(one.at))
         rank = 0 if self._random.random() < _FIRST else self._random.randint(0, len(others))
         chosen = [*others[:rank], one.at, *others[rank:]]
         return chosen, [_asking(one, question, chosen)]
@@ -191,6 +202,7 @@ class Maker:
                 chosen = [at for at in chosen if self._near.passage(at).corpus != self._corpus(one)]
             elif kind in _OF_OWN:
                 chosen = self._with_own(one, chosen)
+            chosen = self._fitting(chosen, _ROOM)
             if chosen and (asking := self._refused(kind, one, chosen)):
                 made += 1
                 yield chosen, [asking]
@@ -216,7 +228,7 @@ class Maker:
         if fact.family not in ("purpose", "value") or not fact.name:
             return None
         name = invented(fact.name, self._names[self._corpus(one)], self._random)
-        if name is None or any(name.lower() in text.lower() for text in self._texts(chosen)):
+        if name is None or any(names(self._near.passage(at), last_of(name)) for at in chosen):
             return None
         slot = fact.slot.replace(fact.name, name)
         asked = Fact(fact.family, slot, "", "", name, fact.noun)
@@ -230,14 +242,29 @@ class Maker:
         self._random.shuffle(chosen)
         return chosen
 
+    def _size(self, at: int) -> int:
+        return len(self._near.passage(at).text) + _ABOVE
+
+    def _fitting(self, chosen: Sequence[int], room: int) -> list[int]:
+        """Those for which there is room, as retrieval takes them: what is too long gives way to the next."""
+        fitting = []
+        for at in chosen:
+            if self._size(at) <= room:
+                fitting.append(at)
+                room -= self._size(at)
+        return fitting
+
     def _distractors(self, one: Told, question: str, count: int) -> list[int]:
         """Passages that do not answer: mostly near by words or by place, now and then any."""
         corpus = self._corpus(one)
         words, place = self._near.by_words(corpus, question, 12), self._near.by_place(one.at)
+        alike = self._near.of_others(one.fact)
         chosen: list[int] = []
         for _ in range(4 * count):
             draw = self._random.random()
-            if draw < 0.5 and words:
+            if draw < 0.15 and alike:
+                at = self._random.choice(alike)
+            elif draw < 0.5 and words:
                 at = words.pop(0)
             elif draw < 0.75 and place:
                 at = place.pop(0)
@@ -257,8 +284,8 @@ class Maker:
         return self._random.choices(list(COUNTS), list(COUNTS.values()))[0]
 
     def _new(self, question: str, answer: str) -> bool:
-        """Whether neither the question nor, three times, nearly the same answer was there before."""
-        asked = signature(question)
+        """Whether the question is new with this answer, and nearly the same answer was there once at most."""
+        asked = signature(question) + signature(answer)
         keys = [asked] if not answer else [asked, *(f"{signature(answer)} {again}" for again in range(2))]
         if asked in self._seen or (answer and all(key in self._seen for key in keys[1:])):
             return False

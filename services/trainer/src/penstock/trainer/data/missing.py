@@ -11,6 +11,8 @@ from random import Random
 from penstock.trainer.data.facts import Fact
 
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[a-z]+")
+_MORE_PARTS = "reversed twice fast all async safe lazy later remote quiet nested old inverse deep".split()
+_LONGER = 0.5
 
 # What is asked of a named thing, and what a text that could answer that holds.
 _ASKED: tuple[tuple[str, str], ...] = (
@@ -32,25 +34,36 @@ _ASKED: tuple[tuple[str, str], ...] = (
 
 
 def invented(name: str, others: Sequence[str], random: Random) -> str | None:
-    """Return a name like this one that is none of `others`: a part of it is one of another's; None if none is
-    found.
+    """Return a name like this one that is none of `others`: a part of it is one of another's, or there is one
+    more; None if none is found. Of a name with dots, the last part is another.
     """
+    owner, dot, last = name.rpartition(".")
+    if dot:
+        made = invented(last, [other.rpartition(".")[2] for other in others], random)
+        return made and f"{owner}.{made}"
     parts = list(_PART.finditer(name))
     donors = [part for other in random.sample(others, min(12, len(others))) for part in _PART.findall(other)]
     known = {other.lower() for other in others} | {name.lower()}
-    for donor in donors:
+    for donor in [*donors, *random.sample(_MORE_PARTS, 2)]:
         if not parts or len(donor) < 3:
             continue
         at = random.choice(parts)
         part = donor.upper() if at[0].isupper() and len(at[0]) > 1 else donor.lower()
         part = part.capitalize() if at[0].istitle() else part
-        if random.random() < 0.4 and not at[0].istitle() and "-" in name.strip("-"):
-            made = f"{name}-{part}"
+        if random.random() < _LONGER and not at[0].istitle():
+            made = _with_part(name, part)
         else:
             made = name[: at.start()] + part + name[at.end() :]
         if made.lower() not in known and made[-1] != "-" and len(made) < 48:
             return made
     return None
+
+
+def _with_part(name: str, part: str) -> str:
+    """`close_part()` of `close()`, `--all-part` of `--all`."""
+    bare = name.removesuffix("()")
+    sign = "-" if "-" in bare else "_"
+    return f"{bare}{sign}{part}{name[len(bare) :]}"
 
 
 def value_not_given(fact: Fact, texts: Sequence[str], random: Random) -> str | None:

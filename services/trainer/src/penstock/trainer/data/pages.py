@@ -32,16 +32,22 @@ _BLOCKS = frozenset({
     "summary", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })
 # fmt: on
+# What Sphinx calls the things that it documents: `mailbox.Mailbox.close`, `c.PyList_New`.
+_FULL_NAME = re.compile(r"^(?:c\.)?(?P<name>[A-Za-z_]\w*(?:\.\w+)*)$")
 _TITLE_END = re.compile(r" (?:\||—|-) ")
 _NUMBER = re.compile(r"^(?:(?:Chapter|Appendix|Section) )?(?:[A-Z]|\d+)?(?:\.\d+)*\.?[:.]? +(?=\S)")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A piece of a page: for `row`, cells between bars; for `term`, what the blocks after it explain."""
+    """A piece of a page: for `row`, cells between bars; for `term`, what the blocks after it explain.
+
+    `name` is the full name of the thing that a `term` is about, where the page gives one.
+    """
 
     kind: Kind
     text: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class _Reader:
         self._found: list[tuple[tuple[str, ...], Block]] = []
         self._lists: list[int | None] = []
         self._bullet = ""
-        self._term = False
+        self._term: str | None = None
 
     def read(self, node: Tag) -> None:
         """Read what is in a node."""
@@ -147,11 +153,13 @@ class _Reader:
         elif node.name == "li":
             self._bullet = self._next_bullet()
         elif node.name == "dt":
-            self._term = True
+            full = _FULL_NAME.match(str(node.get("id") or ""))
+            self._term = full["name"] if full else ""
         self.read(node)
         if node.name in ("ul", "ol"):
             self._lists.pop()
-        self._term = False
+        elif node.name == "dt":
+            self._term = None
 
     def _next_bullet(self) -> str:
         number = self._lists[-1] if self._lists else None
@@ -172,17 +180,17 @@ class _Reader:
         self._inline.clear()
         if not text:
             return
-        if self._term:
-            self._add("term", text)
+        if self._term is not None:
+            self._add("term", text, self._term)
         elif self._lists:
             self._add("item", "  " * (len(self._lists) - 1) + (self._bullet or "  ") + text)
         else:
             self._add("text", text)
         self._bullet = ""
 
-    def _add(self, kind: Kind, text: str) -> None:
+    def _add(self, kind: Kind, text: str, name: str = "") -> None:
         if text.strip():
-            self._found.append((tuple(title for _, title in self._path), Block(kind, text)))
+            self._found.append((tuple(title for _, title in self._path), Block(kind, text, name)))
 
 
 def _rows(table: Tag) -> list[str]:

@@ -1,4 +1,6 @@
-"""Pages are cut into passages: whole blocks of one section, small neighbours together, long ones in parts."""
+"""Pages are cut into passages as ingestion cuts them: whole blocks of one section, small neighbours together,
+long ones in parts that overlap.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from random import Random
 from penstock.trainer.data.pages import Block, Page, Section
 from penstock.trainer.data.sentences import sentences
 
-SIZES = (300, 460, 620, 760)
-"""Most characters of a passage, one of these for each page; 760 are about 200 tokens of a manual."""
+SIZES = (360, 540, 740, 740, 740, 1300)
+"""Most characters of a passage, one of these for each page: 740 are about ingestion's 200 tokens of a manual,
+the longest is what two neighbours are that retrieval shows as one.
+"""
+_OVERLAP = 150
 _LEAST = 60
 # What the prompt's block would change in a passage.
 _UNFIT = re.compile(r"<\||\|>|</?passages|</?s>|^\s*\[\d{1,3}\]", re.MULTILINE | re.IGNORECASE)
@@ -81,18 +86,28 @@ def _one(group: Sequence[Section]) -> Section:
 
 
 def _parts(blocks: Sequence[Block], size: int) -> Iterator[list[Block]]:
-    """Cut a section; neither a heading nor a term is the last of its part."""
+    """Cut a section; each part begins with what ends the one before. No heading is the last of its part, but
+    a term may be: what explains it stands in the next part.
+    """
     part: list[Block] = []
     for block in _small(blocks, size):
         if part and len(joined([*part, block])) > size:
-            held: list[Block] = []
-            while len(part) > 1 and part[-1].kind in ("heading", "term"):
-                held.insert(0, part.pop())
+            held = [part.pop()] if len(part) > 1 and part[-1].kind == "heading" else []
             yield part
-            part = held
+            part = held or _tail(part)
+            if part and len(joined([*part, block])) > size:
+                part = held
         part.append(block)
     if part:
         yield part
+
+
+def _tail(part: Sequence[Block]) -> list[Block]:
+    """Return the last blocks of a part that are short enough to be said again."""
+    for at in range(1, len(part)):
+        if len(joined(part[at:])) <= _OVERLAP:
+            return list(part[at:])
+    return []
 
 
 def _small(blocks: Sequence[Block], size: int) -> Iterator[Block]:

@@ -23,6 +23,14 @@ FORMS: dict[Family, tuple[str, ...]] = {
         "With which {product} {noun} can one {x}?",
         "What should be used to {x}?",
         "Which {noun} lets me {x}?",
+        "Which {noun} should I call to {x}?",
+        "Which {noun} should I use to {x}?",
+        "I want to {x}. What is there for that?",
+        "I have to {x}. What is there in {product}?",
+        "What is there to {x}?",
+        "To {x}, what do I need?",
+        "What does one use in order to {x}?",
+        "If I want to {x}, which {noun} do I take?",
         "{x}: which {noun}?",
         "{noun} to {x}",
     ),
@@ -32,7 +40,12 @@ FORMS: dict[Family, tuple[str, ...]] = {
         "How does one {x}?",
         "How would you {x} with {product}?",
         "Can you tell me how to {x}, please?",
+        "Can you tell me how to {x}?",
+        "Could you tell me how I can {x}?",
         "Please explain how to {x}.",
+        "I want to {x}. How?",
+        "How is it possible to {x}?",
+        "To {x}, what do I do?",
         "What is the way to {x}?",
         "I would like to {x}. How do I do that?",
         "I am trying to {x}; how is that done?",
@@ -51,6 +64,9 @@ FORMS: dict[Family, tuple[str, ...]] = {
         "Why would I use {x}?",
         "Describe {x} briefly.",
         "what does {x} do in {product}",
+        "What happens when I use {x}?",
+        "{x} does what?",
+        "What would I use {x} for?",
     ),
     "define": (
         "What {noun} {x}?",
@@ -85,6 +101,8 @@ FORMS: dict[Family, tuple[str, ...]] = {
         "What do the documents say about {x}?",
     ),
     "faq": ("{x}", "{x} Thanks."),
+    "plain": ("{x}", "{x} Please tell me.", "{x} I could not find it."),
+    "everyday": ("{x}", "{x} Please tell me."),
 }
 
 AROUND = (
@@ -100,6 +118,15 @@ AROUND = (
     "Could you help me? {q}",
 )
 
+# How people ask for a thing that they do not know: not all of them know what kind of thing it is.
+_KINDS: dict[str, tuple[str, ...]] = {
+    "function": ("function", "function or class", "call", "function or method"),
+    "method": ("method", "function or class", "function", "method or function"),
+    "class": ("class", "function or class", "class or function"),
+    "option": ("option", "option", "flag", "option or setting"),
+    "directive": ("directive", "directive", "setting"),
+    "command": ("command", "command", "command or tool"),
+}
 # So rarely are the plain forms changed: by words around them, by a verb of the same sense, to bare keywords.
 _AROUND, _SYNONYM, _KEYWORDS = 0.18, 0.12, 0.06
 
@@ -107,10 +134,11 @@ _AROUND, _SYNONYM, _KEYWORDS = 0.18, 0.12, 0.06
 def ask(fact: Fact, product: str, random: Random) -> str:
     """Return a question for a fact, in one of its family's forms."""
     slot = _other_verb(fact, random)
-    if fact.family not in ("yesno", "why", "faq") and random.random() < _KEYWORDS:
+    if fact.family not in ("yesno", "why", "faq", "plain", "everyday") and random.random() < _KEYWORDS:
         return _keywords(fact.slot)
     form = random.choice(FORMS[fact.family])
-    question = raised(form.format(x=slot, noun=fact.noun or "command", product=product))
+    noun = random.choice(_KINDS.get(fact.noun, (fact.noun or "command",)))
+    question = raised(form.format(x=slot, noun=noun, product=product))
     if random.random() < _AROUND:
         low = question[0].lower() + question[1:]
         question = random.choice(AROUND).format(q=question, low=low, product=product)

@@ -8,20 +8,21 @@ from collections.abc import Iterator
 from penstock.trainer.data.entries import task
 from penstock.trainer.data.facts import Fact, lowered
 from penstock.trainer.data.passages import Passage
+from penstock.trainer.data.plainly import plain_facts
 from penstock.trainer.data.sentences import LONGEST, answers, content, overlap, sentences, stands_alone
+from penstock.trainer.data.subjects import NOT_A_SUBJECT, SUBJECT, subject
 from penstock.trainer.data.verbs import gerund, plain
 
-_X = r"(?P<article>The |A |An )?(?P<x>[A-Za-z`$_<\"“-][\w .'`/$()<>:@*\"“”-]{1,48}?)"
-_DEFINE = re.compile(rf"^{_X} (?P<be>is|are) (?:an?|the|one of|any|what|how|simply|just)\b.{{12,}}$")
+_DEFINE = re.compile(rf"^{SUBJECT} (?P<be>is|are) (?:an?|the|one of|any|what|how|simply|just)\b.{{12,}}$")
 _USED = re.compile(
-    rf"^{_X} (?:is used|are used|can be used|may be used|is intended|is provided|is|are)"
+    rf"^{SUBJECT} (?:is used|are used|can be used|may be used|is intended|is provided|is|are)"
     r" (?:(?<!is )(?<!are )to (?P<doing>.{8,})|for (?P<gerund>\w+ing .{6,}))$"
 )
 _LETS = re.compile(
-    rf"^{_X} (?:allows you to|lets you|makes it possible to|enables you to) (?P<doing>.{{8,}})$"
+    rf"^{SUBJECT} (?:allows you to|lets you|makes it possible to|enables you to) (?P<doing>.{{8,}})$"
 )
 _ACTS = re.compile(
-    rf"^{_X} (?P<verb>specifies|controls|determines|defines|sets|returns|contains|provides|holds|"
+    rf"^{SUBJECT} (?P<verb>specifies|controls|determines|defines|sets|returns|contains|provides|holds|"
     r"enables|disables|"
     r"causes|tells|lists|shows|displays|prints|creates|removes|adds|reads|writes|checks|gives|supports|"
     r"implements|handles|manages|stores|describes|indicates|limits|configures|takes|accepts|requires|runs|"
@@ -40,41 +41,19 @@ _VALUE = re.compile(
     r" [\w ./-]{3,50}?) (?:is|are|defaults to) .{1,}$",
     re.IGNORECASE,
 )
-_DEFAULTS = re.compile(rf"^{_X} (?:defaults to|has a default(?: value)? of|is set to|is limited to) .{{1,}}$")
+_DEFAULTS = re.compile(
+    rf"^{SUBJECT} (?:defaults to|has a default(?: value)? of|is set to|is limited to) .{{1,}}$"
+)
 _CONDITION = re.compile(r"^(?P<word>If|When|Unless|Once) (?P<a>[^,]{10,90}), (?P<b>.{12,})$")
 _MODAL = re.compile(
-    rf"^{_X} (?P<aux>can|must|should|may|will|is|are|does|do|has to|cannot)(?P<not> not|n't|n’t)?"
+    rf"^{SUBJECT} (?P<aux>can|must|should|may|will|is|are|does|do|has to|cannot)(?P<not> not|n't|n’t)?"
     r" (?P<rest>[a-z][^,;:(]{6,80})[.]$"
 )
 _BECAUSE = re.compile(
-    rf"^{_X} (?P<be>is|are|can|must|should|cannot) (?P<rest>[^,;:(]{{4,70}}),? because .{{10,}}$"
+    rf"^{SUBJECT} (?P<be>is|are|can|must|should|cannot) (?P<rest>[^,;:(]{{4,70}}),? because .{{10,}}$"
 )
 _DEPENDS = re.compile(
     r"\b(?:if|unless|only|except|when|sometimes|might|either|but|often|usually|by default)\b"
-)
-_PRODUCTS = frozenset(
-    ("Debian", "Git", "Apache", "SQLite", "Django", "Exim", "Postfix", "Unix", "Linux", "Python")
-)
-_NOT_A_SUBJECT = frozenset(
-    (
-        "it this that these those there if when they we you he she i note see which who what for in on at "
-        "by as each all some many most no both one two first second next once after before while since "
-        "although however also any every everything nothing another other others such here now then with "
-        "without from to of and or but so doing using not even only its their your our his her either "
-        "neither usually among normally sometimes often purpose where whose how"
-    ).split()
-)
-# Every page has one; asked without the page's name, the question means nothing.
-_ANY = frozenset(
-    (
-        "name value result argument parameter number list string request key type syntax idea problem "
-        "reason first next second third last goal rest answer solution file option command function method "
-        "class default format output input difference example data text user"
-    ).split()
-)
-_ADVERB = re.compile(r"(?:ly|always|also|now|never|still|just|only)$")
-_INSIDE = re.compile(
-    r" (?:is|are|which|that|who|was|were|has|have|can|will|and then|if|when|because|you|we|it) "
 )
 _GENERIC = re.compile(
     r"^(?:description|options?|notes?|examples?|synopsis|see also|name|summary|usage|introduction|overview|"
@@ -102,26 +81,29 @@ def sentence_facts(sentence: str) -> Iterator[Fact]:
     yield from _of_value(sentence)
     yield from _of_condition(sentence)
     yield from _of_modal(sentence)
+    yield from plain_facts(sentence)
 
 
 def _of_naming(sentence: str) -> Iterator[Fact]:
-    if (found := _DEFINE.match(sentence)) and (x := _subject(found)):
+    if (found := _DEFINE.match(sentence)) and (x := subject(found)):
         yield Fact("define", x, sentence, sentence, found["x"], found["be"])
     for pattern in (_USED, _LETS):
-        if (found := pattern.match(sentence)) and (x := _subject(found)):
+        if (found := pattern.match(sentence)) and (x := subject(found)):
             yield Fact("purpose", x, sentence, sentence, found["x"])
             doing = found["doing"] or _plainly(found["gerund"])
             if doing and (done := task(doing)) and _names(found["x"]):
                 yield Fact("which", done, sentence, sentence, found["x"], _noun(found["x"]))
                 yield Fact("howto", done, sentence, sentence, found["x"])
             return
-    if (found := _ACTS.match(sentence)) and (x := _subject(found)):
+    if (found := _ACTS.match(sentence)) and (x := subject(found)):
         yield Fact("purpose", x, sentence, sentence, found["x"])
 
 
 def _of_doing(sentence: str) -> Iterator[Fact]:
     for pattern in (_TO, _USE, _CAN):
         if (found := pattern.match(sentence)) and (done := task(found["doing"])):
+            if pattern is _USE and found["x"].lower() in NOT_A_SUBJECT:
+                return
             yield Fact("howto", done, sentence, sentence)
             if pattern is _USE and _names(found["x"]):
                 yield Fact("which", done, sentence, sentence, found["x"], _noun(found["x"]))
@@ -131,7 +113,7 @@ def _of_doing(sentence: str) -> Iterator[Fact]:
 def _of_value(sentence: str) -> Iterator[Fact]:
     if (found := _VALUE.match(sentence)) and " and " not in found["what"]:
         yield Fact("value", lowered(found["what"]), sentence, sentence)
-    elif (found := _DEFAULTS.match(sentence)) and (x := _subject(found)):
+    elif (found := _DEFAULTS.match(sentence)) and (x := subject(found)):
         what = "limit" if "limited to" in sentence else "value" if "set to" in sentence else "default"
         yield Fact("value", f"{what} of {x}", sentence, sentence, found["x"])
 
@@ -140,18 +122,18 @@ def _of_condition(sentence: str) -> Iterator[Fact]:
     found = _CONDITION.match(sentence)
     if found is None or found["a"].count("(") != found["a"].count(")") or "i.e" in found["a"]:
         return
-    if found["a"].split()[0].lower() not in _NOT_A_SUBJECT - {"you", "no", "all", "any", "i", "using", "set"}:
+    if found["a"].split()[0].lower() not in NOT_A_SUBJECT - {"you", "no", "all", "any", "i", "using", "set"}:
         yield Fact("condition", f"{found['word'].lower()} {found['a']}", sentence, sentence)
 
 
 def _of_modal(sentence: str) -> Iterator[Fact]:
     found = _BECAUSE.match(sentence)
-    if found and (x := _subject(found)):
+    if found and (x := subject(found)):
         be, negated = ("can", " not") if found["be"] == "cannot" else (found["be"], "")
         yield Fact("why", f"Why {be} {x}{negated} {found['rest']}?", sentence, sentence)
         return
     found = _MODAL.match(sentence)
-    if found is None or _DEPENDS.search(sentence) or not (x := _subject(found)):
+    if found is None or _DEPENDS.search(sentence) or not (x := subject(found)):
         return
     aux, no = found["aux"], bool(found["not"]) or found["aux"] == "cannot"
     if aux in ("is", "are", "does", "do", "has to") and not (no and aux != "has to"):
@@ -182,31 +164,6 @@ def _of_heading(passage: Passage) -> Iterator[Fact]:
         yield Fact("howto", f"{verb} {lowered(rest)}", answer, answer)
     elif len(heading.split()) <= 7 and len(heading) > 4 and shared:
         yield Fact("about", lowered(heading), answer, answer)
-
-
-def _subject(found: re.Match[str]) -> str | None:
-    """Return a sentence's subject as a question has it; None if it names nothing by itself."""
-    x = found["x"].strip()
-    words = x.split()
-    if words[0].lower() in _NOT_A_SUBJECT or len(words) > 6 or _INSIDE.search(f" {x} ") or _ADVERB.search(x):
-        return None
-    if (
-        ":" in x
-        or words[0].endswith("ing")
-        or any(x.count(one) % 2 for one in '"')
-        or x.count("(") != x.count(")")
-    ):
-        return None
-    if x.lower() in _ANY:
-        return None
-    if found["article"]:
-        return found["article"].lower() + x
-    # `Different sites` is no name, `Debian Policy` is.
-    return (
-        lowered(x)
-        if len(words) > 1 and words[1:] == x.lower().split()[1:] and words[0] not in _PRODUCTS
-        else x
-    )
 
 
 def _names(x: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-SHORTEST, LONGEST = 28, 230
+SHORTEST, LONGEST = 25, 230
 """Characters of a sentence that may be an answer; 230 are about 55 tokens."""
 
 _END = re.compile(
