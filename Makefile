@@ -17,7 +17,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate mutants test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -130,6 +130,15 @@ test-faults: ## Kill, freeze and fill everything under load, for hours (MINUTES=
 simulate: setup ## Run the line in simulated worlds with faults: SEEDS=N of them, one SEED=S with its story, or HOLES=1 put back
 	@$(BIN)/python -m e2e.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),1000)) $(if $(HOLES),--holes)
 
+MUTANTS_VENV := .cache/cosmic-ray
+mutants: setup $(MUTANTS_VENV)/.installed ## Change the rules of the core a little, and see that tests notice, an hour (MODULE=one of them); writes docs/mutants.md
+	@$(BIN)/python -m e2e.mutants $(if $(MODULE),--module $(MODULE))
+
+$(MUTANTS_VENV)/.installed: $(BIN)/uv e2e/mutants/requirements.lock
+	@$(PYTHON) -m venv $(MUTANTS_VENV)
+	@VIRTUAL_ENV=$(MUTANTS_VENV) $(BIN)/uv pip sync --quiet --require-hashes e2e/mutants/requirements.lock
+	@touch $@
+
 test-brokers: ## Kill one of three Kafka nodes after the other under load, with each client, ten minutes
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/brokers
@@ -216,5 +225,6 @@ lock: $(BIN)/uv ## Resolve requirements.lock again from every pyproject.toml
 	  pyproject.toml $(MEMBERS) -o requirements.lock
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header \
 	  --constraints requirements.lock e2e/browser/requirements.in -o e2e/browser/requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header e2e/mutants/requirements.in -o e2e/mutants/requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-header --extra dev \
 	  --no-emit-package penstock-lora --constraints requirements.lock services/trainer/pyproject.toml -o services/trainer/requirements.lock
