@@ -238,6 +238,20 @@ async def test_a_question_that_is_not_accepted_keeps_its_key_only_if_it_may_stil
     assert desk.keys.claims == ({("acme", "k"): question.claim} if kept and key is not None else {})
 
 
+@pytest.mark.parametrize("code", ["busy", "overloaded"])
+async def test_a_question_that_was_refused_for_any_other_reason_may_come_again_changed(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    async def refuse(*_: object) -> None:
+        raise ApiError(429, code, "Too much at once.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.core.exchange, "send", refuse)
+        assert await desk.refused(desk.question()) == (429, code)
+    changed = desk.question("another")
+    assert (await desk.ask(changed)).request_id == changed.request_id
+
+
 async def test_a_key_that_cannot_be_released_does_not_hide_why(desk: Desk) -> None:
     """The next one with this key finds no such request in the log, and writes it then."""
     refused, again = desk.question(), desk.question()
