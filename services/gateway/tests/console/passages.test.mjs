@@ -1,7 +1,14 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { excerpt, flowing, locate, placeOf, stitch, unitsTo } from "../../src/penstock/gateway/console/js/passages.js";
+import {
+  excerpt,
+  flowing,
+  locate,
+  placeOf,
+  stitch,
+  unitsTo,
+} from "../../src/penstock/gateway/console/js/passages.js";
 
 const TEXT = Array.from(
   { length: 60 },

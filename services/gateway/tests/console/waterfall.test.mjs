@@ -37,7 +37,11 @@ test("parents stand before their children, children in order of time", () => {
 
 test("a wait before a span is a row of its own, told from work, and where the service changes", () => {
   const { rows, start } = layOut([
-    { ...span("b", "a", 5, 9, "process chat.requests", "y"), attributes: { "penstock.wait_ms": 7 }, error: "e" },
+    {
+      ...span("b", "a", 5, 9, "process chat.requests", "y"),
+      attributes: { "penstock.wait_ms": 7 },
+      error: "e",
+    },
     span("a", null, 0, 9, "send chat.requests", "x"),
     span("c", "b", 5, 9, "await", "y"),
   ]);

@@ -206,6 +206,7 @@ const WORDS = {
   cancelled: "Stopped. What was written stays.",
 };
 
+/** @type {Record<string, string>} */
 const GROUNDING = {
   quoted: "Quoted from the documents: no model was asked.",
   not_found: "This is not in the documents.",

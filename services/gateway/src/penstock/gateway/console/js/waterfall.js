@@ -23,7 +23,9 @@ const WAITED = "penstock.wait_ms";
  * @returns {Waterfall}
  */
 export function layOut(told) {
-  const spans = told.flatMap((span) => (span.attributes[WAITED] === undefined ? span : [waitBefore(span), span]));
+  const spans = told.flatMap((span) =>
+    span.attributes[WAITED] === undefined ? span : [waitBefore(span), span],
+  );
   const byId = new Map(spans.map((span) => [span.span_id, span]));
   /** @type {Map<string, Span[]>} */
   const children = new Map();
