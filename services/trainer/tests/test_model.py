@@ -196,6 +196,20 @@ def test_a_run_gets_a_new_end(tmp_path: Path, tiny: ModelFile, frozen: llama.Fro
         _run(tmp_path, tiny, frozen, count()).plan(rows, 5, 0)
 
 
+def test_a_run_goes_on_from_an_adapter(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
+    rows = _rows(6)
+    first = _run(tmp_path / "first", tiny, frozen, count())
+    first.train(rows, [], [(0, 4)])
+    stored = lora.from_arrays(lora.to_arrays(first.adapter, CHOICE), CHOICE, shape_of(tiny))
+    settings = Settings(choice=CHOICE, budget=600, start="its hash")
+    second = Run(tmp_path / "second", settings, frozen, shape_of(tiny), lambda: 0.0, lambda _: None, stored)
+    for one, other in zip(jax.tree.leaves(first.adapter), jax.tree.leaves(second.adapter), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    second.plan(rows, 4, 0)
+    with pytest.raises(ValueError, match="another run"):
+        _run(tmp_path / "second", tiny, frozen, count()).plan(rows, 4, 0)
+
+
 def test_another_runs_folder_is_refused(tmp_path: Path, tiny: ModelFile, frozen: llama.Frozen) -> None:
     _run(tmp_path, tiny, frozen, count()).plan(_rows(3), 4, 0)
     other = Run(tmp_path, Settings(seed=99), frozen, shape_of(tiny), lambda: 0.0, lambda _: None)

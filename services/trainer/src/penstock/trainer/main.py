@@ -84,6 +84,11 @@ def _add_train(commands: Any) -> None:
     train.add_argument(
         "--run", dest="folder", type=Path, default=CACHE / "run", help="where it stands (%(default)s)"
     )
+    train.add_argument(
+        "--start",
+        type=Path,
+        help="go on from this adapter, of the same rank and so on (default: a new one)",
+    )
     train.add_argument("--rank", type=int, default=11)
     train.add_argument("--alpha", type=float, default=22)
     train.add_argument("--matrices", default="all", help="comma separated, or all")
@@ -122,7 +127,7 @@ def _data(given: argparse.Namespace) -> None:
 
 def _train(given: argparse.Namespace) -> None:
     from penstock.lora.adapter import save
-    from penstock.lora.model_file import ModelFile
+    from penstock.lora.model_file import ModelFile, sha256_of
     from penstock.trainer.batches import read, rows
     from penstock.trainer.model import llama, lora
     from penstock.trainer.model.base import MATRICES, shape_of
@@ -132,9 +137,15 @@ def _train(given: argparse.Namespace) -> None:
     matrices = MATRICES if given.matrices == "all" else tuple(given.matrices.split(","))
     choice = lora.Choice(given.rank, given.alpha, matrices, given.first_layer)
     settings = Settings(
-        choice=choice, budget=given.budget, peak=given.rate, seed=given.seed, remember=not given.recompute
+        choice=choice,
+        budget=given.budget,
+        peak=given.rate,
+        seed=given.seed,
+        remember=not given.recompute,
+        start=sha256_of(given.start) if given.start else "",
     )
     file = ModelFile(_base(given))
+    start = _start(given.start, choice, shape_of(file)) if given.start else None
     tokens = Tokens(file)
     found = rows(read(given.examples, "train"), tokens)
     held = rows(
@@ -142,7 +153,7 @@ def _train(given: argparse.Namespace) -> None:
         tokens,
     )
     _say(f"{len(found)} rows, {2 * choice.values(shape_of(file)) / 1e6:.1f} MB to learn")
-    run = Run(given.folder, settings, llama.load(file), shape_of(file), time.monotonic, _say)
+    run = Run(given.folder, settings, llama.load(file), shape_of(file), time.monotonic, _say, start)
     plan = run.plan(found, given.steps, given.minutes)
     run.train(found, held, plan)
     steps = plan[-1][1]
@@ -151,12 +162,23 @@ def _train(given: argparse.Namespace) -> None:
     _say(f"{given.adapter}: {given.adapter.stat().st_size / 1e6:.2f} MB after {steps} steps")
 
 
+def _start(path: Path, choice: Any, shape: Any) -> Any:
+    from penstock.lora.adapter import load
+    from penstock.trainer.model import lora
+
+    arrays, about = load(path)
+    kept = lora.Choice(about.rank, about.alpha, about.matrices, about.first_layer)
+    if kept != choice:
+        raise ValueError(f"{path} is of another form ({kept}): give the same --rank, --alpha and so on")
+    return lora.from_arrays(arrays, choice, shape)
+
+
 def _about(given: argparse.Namespace, choice: Any, steps: int) -> Any:
-    from penstock.lora.adapter import About
+    from penstock.lora.adapter import AdapterMetadata
     from penstock.lora.model_file import sha256_of
     from penstock.trainer.prompt import READER
 
-    return About(
+    return AdapterMetadata(
         base=sha256_of(_base(given)),
         rank=choice.rank,
         alpha=choice.alpha,

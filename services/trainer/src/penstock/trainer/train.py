@@ -33,7 +33,9 @@ _SAMPLE = 200  # batches whose lengths stand for those of the whole run
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to train. `budget` is in tokens a step, padding included; `peak` and `least` are learning rates."""
+    """How to train. `budget` is in tokens a step, padding included; `peak` and `least` are learning rates;
+    `start` is the SHA-256 of the adapter that it goes on from, empty for a new one.
+    """
 
     choice: lora.Choice = field(default_factory=lora.Choice)
     budget: int = 1280
@@ -45,6 +47,7 @@ class Settings:
     remember: bool = True
     checkpoint_seconds: float = 180
     validations: int = 4
+    start: str = ""
 
 
 class Run:
@@ -58,6 +61,7 @@ class Run:
         shape: Shape,
         clock: Clock,
         says: Callable[[str], None],
+        start: lora.Adapter | None = None,
     ) -> None:
         self._folder = folder
         self._settings = settings
@@ -65,7 +69,7 @@ class Run:
         self._clock = clock
         self._says = says
         self._score, self._step = _compiled(shape, settings.choice.scale, settings.remember, settings.clip)
-        adapter = lora.start(settings.choice, shape, settings.seed)
+        adapter = start or lora.start(settings.choice, shape, settings.seed)
         self._state: State = (adapter, _optimizer(settings.clip).init(adapter))
         self._done = 0
         if self._kept.exists():
