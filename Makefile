@@ -17,7 +17,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate mutants test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-all test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate mutants test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -43,7 +43,17 @@ test-parts:
 	@$(BIN)/pytest --numprocesses 2 --ignore infra/helm libs services contracts infra
 
 test-whole:
-	@$(BIN)/pytest e2e --ignore e2e/doctor --ignore e2e/browser --ignore e2e/secure --ignore e2e/operations --ignore e2e/compose --ignore e2e/brokers
+	@$(BIN)/pytest e2e $(addprefix --ignore e2e/,brokers browser compose doctor operations secure)
+
+# What takes longest comes last.
+SUITES := browser secure helm alerts doctor servers trainer brokers operations containers
+test-all: ## `make test`, and every other suite that this machine can run, for most of a day
+	@$(MAKE) --no-print-directory test
+	@for suite in $(SUITES); do $(MAKE) --no-print-directory test-$$suite || exit; done
+	@$(MAKE) --no-print-directory compose-test
+	@$(MAKE) --no-print-directory mutants
+	@$(MAKE) --no-print-directory simulate SEEDS=10000
+	@$(MAKE) --no-print-directory test-faults
 
 check: setup ## Format, lint, types, import rules, contracts
 	@echo "==> Format and lint"
@@ -79,8 +89,18 @@ bench: ## Measure what Penstock costs, beside its goals and a plain proxy; write
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/python -m e2e.bench
 
+# $(call suite,PROGRAMS,TARGET) makes TARGET; without one of the programs it says so in one line, and skips it.
+missing = $(firstword $(foreach program,$(1),$(if $(shell command -v $(program)),,$(program))))
+suite = $(if $(call missing,$(1)),echo "Skipped $@: this machine has no $(call missing,$(1))",$(MAKE) --no-print-directory $(2))
+CHROMIUM = $(or $(firstword $(shell command -v chromium chromium-browser google-chrome google-chrome-stable)),chromium)
+POSTGRES = $(or $(firstword $(wildcard /usr/lib/postgresql/*/bin/postgres) $(shell command -v postgres)),postgres)
+.PHONY: browser-suite helm-suite servers-suite alerts-suite
+
 test-browser: ## Use the console of a real stack in a real browser, minutes (needs Chromium: apt-get install chromium)
-	@$(MAKE) --no-print-directory prepared browser-client
+	@$(call suite,$(CHROMIUM),browser-suite)
+
+browser-suite: browser-client
+	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/browser
 
 screenshots: ## Take the pictures in docs/images anew (needs Chromium)
@@ -103,6 +123,9 @@ test-secure: ## The whole stack on a Kafka with TLS, users and ACLs, minutes
 
 # PENSTOCK_TEST_STACK_ACCOUNTS_DB and so on name servers that run already; see e2e/conftest.py.
 test-servers: ## The end-to-end tests on PostgreSQL and Redis instead of SQLite and folders, minutes (needs both installed)
+	@$(call suite,$(POSTGRES) redis-server,servers-suite)
+
+servers-suite:
 	@$(MAKE) --no-print-directory prepared
 	@PENSTOCK_TEST_SERVERS=1 $(BIN)/pytest $(filter-out e2e/test_durability.py,$(wildcard e2e/test_*.py))
 
@@ -118,7 +141,10 @@ $(HELM): infra/helm/tools/go.mod infra/helm/tools/go.sum
 	@cd infra/helm/tools && go build -o $(CURDIR)/.cache/bin/ tool
 	@touch $@
 
-test-helm: $(HELM) ## Render and validate the Helm chart, and run its pods here, minutes (needs Go, PostgreSQL and Redis)
+test-helm: ## Render and validate the Helm chart, and run its pods here, minutes (needs Go, PostgreSQL and Redis)
+	@$(call suite,go $(POSTGRES) redis-server,helm-suite)
+
+helm-suite: $(HELM)
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest infra/helm
 
@@ -175,7 +201,10 @@ PROMTOOL ?= .cache/bin/promtool
 	@echo "==> Building promtool"
 	@GOBIN=$(CURDIR)/.cache/bin go install github.com/prometheus/prometheus/cmd/promtool@v0.316.0
 
-test-alerts: setup $(PROMTOOL) ## Check alerts and dashboards with Prometheus's own tool (needs Go, or PROMTOOL=/path/to/promtool)
+test-alerts: ## Check alerts and dashboards with Prometheus's own tool (needs Go, or PROMTOOL=/path/to/promtool)
+	@$(call suite,$(or $(wildcard $(PROMTOOL)),go),alerts-suite)
+
+alerts-suite: setup $(PROMTOOL)
 	@$(PROMTOOL) check rules --lint=all infra/prometheus/rules.yaml
 	@$(PROMTOOL) test rules infra/prometheus/rules_test.yaml
 	@$(BIN)/python -m infra.grafana.as_rules | $(PROMTOOL) check rules
