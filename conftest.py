@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import DataPointT
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from penstock.telemetry.metric import Metric
+    from penstock.telemetry.metric_definition import MetricDefinition
 
 
 def pytest_configure() -> None:
@@ -73,10 +73,10 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    from penstock.telemetry.about import AboutEverySpan
+    from penstock.telemetry.work_context import WorkContextProcessor
 
     exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(AboutEverySpan())
+    provider.add_span_processor(WorkContextProcessor())
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     # OpenTelemetry lets nobody set it twice.
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
@@ -84,13 +84,13 @@ def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Metric], list[DataPointT]]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[MetricDefinition], list[DataPointT]]:
     """Returns the points of a metric as they are now: of what is made after this fixture, or is looked up."""
     from opentelemetry.metrics import _internal
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-    from penstock.telemetry.meters import observe_all
+    from penstock.telemetry.instruments import observe_all
 
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader])
@@ -98,7 +98,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[[Metric], list[DataPoi
     # OpenTelemetry lets nobody set it twice.
     monkeypatch.setattr(_internal, "_METER_PROVIDER", provider)
 
-    def points(metric: Metric) -> list[DataPointT]:
+    def points(metric: MetricDefinition) -> list[DataPointT]:
         data = reader.get_metrics_data()
         return [
             point

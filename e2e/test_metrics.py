@@ -18,7 +18,7 @@ from infra.grafana.source import DASHBOARDS
 from infra.promql import metrics_in
 from penstock.devstack.state import ServiceStatus
 from penstock.messages.search import DEFAULT_STORE
-from penstock.telemetry.metrics import METRICS, told_by
+from penstock.telemetry.metric_catalog import METRICS, exported_by
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PORTS = {
@@ -75,7 +75,7 @@ def test_every_process_tells_what_it_promises_and_nothing_undeclared(families: F
     assert len(families) == 9
     declared = {metric.prometheus: metric for metric in METRICS}
     for service, told in families.items():
-        promised = {metric.prometheus for metric in told_by(service)}
+        promised = {metric.prometheus for metric in exported_by(service)}
         assert promised - told.keys() == set(), service
         for name, family in told.items():
             if name.startswith(FOREIGN):

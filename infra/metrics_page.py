@@ -1,7 +1,7 @@
 """docs/metrics.md: every metric, from its declaration."""
 
-from penstock.telemetry import metrics, stage_metrics
-from penstock.telemetry.metric import Kind, Metric
+from penstock.telemetry import metric_catalog, stage_metric_catalog
+from penstock.telemetry.metric_definition import Kind, MetricDefinition
 
 _TOP = """# Metrics
 
@@ -16,23 +16,23 @@ def metrics_page() -> str:
     """Return the page."""
     parts = [_TOP]
     for title, module in (
-        ("Stages", stage_metrics),
-        ("HTTP, answers, backends, documents, processes", metrics),
+        ("Stages", stage_metric_catalog),
+        ("HTTP, answers, backends, documents, processes", metric_catalog),
     ):
-        mine = [metric for metric in vars(module).values() if isinstance(metric, Metric)]
+        mine = [metric for metric in vars(module).values() if isinstance(metric, MetricDefinition)]
         parts.append(f"\n## {title}\n")
         parts += [_entry(metric) for metric in mine]
     return "".join(parts)
 
 
-def _entry(metric: Metric) -> str:
+def _entry(metric: MetricDefinition) -> str:
     series = f"{metric.prometheus}{_SUFFIX[metric.kind]}"
     services = "every process" if "*" in metric.services else ", ".join(metric.services)
     lines = [
         f"\n### `{metric.name}`\n",
         f"{metric.description}\n",
         f"- {metric.kind.value.capitalize()}, unit `{metric.unit}`; for Prometheus `{series}`",
-        f"- Told by: {services}",
+        f"- Exported by: {services}",
     ]
     if metric.attributes:
         lines.append(f"- Attributes: {', '.join(f'`{name}`' for name in metric.attributes)}")

@@ -24,7 +24,7 @@ from penstock.devstack.state import StackStatus, StateDir
 from penstock.messages.topics import CHAT_GENERATED, CHAT_REQUESTS, CHAT_RETRIEVED, CHAT_TOKENIZED, TOPICS
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
 from penstock.streaming.admin import ensure_topics
-from penstock.streaming.deadletters import DONE, DONE_OFFSET
+from penstock.streaming.dead_letters import DONE, DONE_OFFSET
 
 OLD_RELEASE = "3.9"
 SLOW = Needs(limit_s=60)

@@ -25,7 +25,7 @@ from penstock.generation.cancellations import CancellationLog
 from penstock.generation.domain.loops import LoopGuard
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     AnswerCompleted,
     AnswersFrom,
@@ -134,7 +134,7 @@ class Line:
         self._floor = RelevanceFloor(self._embedder.model_id, models)
         self._retriever = Retriever(Searcher(QueryVectors(self._embedder), made.index), self._floor)
         cancellations = CancellationLog(_no_log, lambda: 0)
-        self._generation = Generation(Pool([self._backend]), cancellations, Patience())
+        self._generation = Generation(Pool([self._backend]), cancellations, StreamTimeouts())
         self._postprocess = Postprocessing(LanguageIdentifier().language_of).handle
 
     async def open(self) -> None:

@@ -35,5 +35,5 @@ MODULES = (
     Module("watermark", _STREAMING, ("test_watermark",)),
     Module("offsets", _STREAMING, ("test_watermark",)),
     Module("attempts", _STREAMING, ("test_attempts",)),
-    Module("asking", _GATEWAY, ("test_asking",)),
+    Module("request_intake", _GATEWAY, ("test_request_intake",)),
 )

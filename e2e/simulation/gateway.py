@@ -14,12 +14,12 @@ from e2e.simulation.network import Connection, Network
 from e2e.simulation.services import Site
 from e2e.simulation.world import Process
 from penstock.gateway.adapters.log import BrokerLog
-from penstock.gateway.asking import Attended, Question
 from penstock.gateway.core import Core
 from penstock.gateway.domain import errors, render
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.following import Follower
 from penstock.gateway.ports import Claim
+from penstock.gateway.request_intake import Attended, Question
 from penstock.gateway.settings import Settings
 from penstock.messages.chat import ChatRequested
 from penstock.messages.topics import CHAT_REQUESTS
@@ -137,23 +137,23 @@ class _Talk:
         if not self._readiness.is_ready:
             raise errors.not_ready(self._readiness.waiting_for)
         if call.cancel:
-            asked = await self._core.asking.find(call.request_id, TENANT)
-            await self._core.presence.cancel(call.request_id, asked.tenant)
+            info = await self._core.intake.find(call.request_id, TENANT)
+            await self._core.presence.cancel(call.request_id, info.tenant)
             return
         async with await self._attend(call) as attended:
             await self._show(call, attended)
 
     async def _attend(self, call: Call) -> AbstractAsyncContextManager[Attended]:
-        asking = self._core.asking
+        intake = self._core.intake
         if call.question is None:
-            asked = await asking.find(call.request_id, TENANT)
+            info = await intake.find(call.request_id, TENANT)
             if not call.stream:
-                return asking.look(call.request_id, asked)
-            return asking.join(call.request_id, asked, call.grace_ms)
+                return intake.observe(call.request_id, info)
+            return intake.attach(call.request_id, info, call.grace_ms)
         question = Question(
             self._core.exchange.new_id(), TENANT, call.question, call.key, call.grace_ms, call.after >= 0
         )
-        return asking.ask(question, INVALID_SPAN)
+        return intake.submit(question, INVALID_SPAN)
 
     async def _show(self, call: Call, attended: Attended) -> None:
         follower = attended.follower
@@ -165,7 +165,7 @@ class _Talk:
 
     async def _stream(self, call: Call, attended: Attended) -> None:
         follower = attended.follower
-        chunks = render.Chunks(attended.request_id, attended.asked.model, include_usage=True)
+        chunks = render.Chunks(attended.request_id, attended.info.model, include_usage=True)
         transcript = render.Transcript(follower.answer, chunks, call.after)
         self._connection.send(f"accepted {attended.request_id}\n".encode())
         while not (transcript.closed or follower.gone):
@@ -183,7 +183,7 @@ class _Talk:
             raise answer.end
         if answer.end is not None:
             text = answer.text_from(0, answer.length)
-            body = render.completion(attended.request_id, attended.asked.model, text, answer.end)
+            body = render.completion(attended.request_id, attended.info.model, text, answer.end)
             self._connection.send(b"whole\n" + body)
 
     async def _watch(self, follower: Follower) -> None:

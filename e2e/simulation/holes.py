@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import Mock, patch
 
 from e2e.faults.broken import add_all, admit_all
-from penstock.gateway.asking import Asking
+from penstock.gateway.request_intake import RequestIntake
 from penstock.messages.reading import Fence, Splice
 from penstock.messages.topics import CHAT_RESPONSES
 from penstock.streaming.each import EachProcessor
@@ -107,7 +107,7 @@ HOLES: dict[str, Put] = {
     "those that wait have no end": (EachProcessor, "_sweep", lambda _: None),
     "deadlines by the clock": (FoldProcessor, "_read", _by_the_clock),
     "two stages end a request": (tokenization, "stage", _ends_itself),
-    "a claimed key is not written": (Asking, "_ensure_asked", _nothing),
+    "a claimed key is not written": (RequestIntake, "_ensure_asked", _nothing),
 }
 FOUND_WITHIN = {
     "records of replaced owners count": 30,

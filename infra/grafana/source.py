@@ -1,10 +1,10 @@
 """What the dashboards show. Metrics are named by their declarations, so that no name can be a wrong one."""
 
 from infra.grafana.model import WINDOW, Dashboard, Panel, Query
-from penstock.telemetry import metrics as m
+from penstock.telemetry import metric_catalog as m
 from penstock.telemetry import names
-from penstock.telemetry import stage_metrics as s
-from penstock.telemetry.metric import Metric, prometheus_label
+from penstock.telemetry import stage_metric_catalog as s
+from penstock.telemetry.metric_definition import MetricDefinition, prometheus_label
 
 CODE = prometheus_label(names.ERROR_TYPE)
 GROUP = prometheus_label(names.MESSAGING_GROUP)
@@ -26,14 +26,14 @@ ENGINE = f'{PROVIDER}="openvino"'
 CHAT = f'{ROUTE}="/v1/chat/completions"'
 
 
-def quantile(part: float, metric: Metric, where: str = "", by: str = "") -> str:
+def quantile(part: float, metric: MetricDefinition, where: str = "", by: str = "") -> str:
     """Return the expression for a quantile of a histogram."""
     labels = f"le, {by}" if by else "le"
     rate = f"rate({metric.prometheus}_bucket{{{where}}}[{WINDOW}])"
     return f"histogram_quantile({part}, sum by ({labels}) ({rate}))"
 
 
-def quantiles(metric: Metric, where: str = "") -> tuple[Query, ...]:
+def quantiles(metric: MetricDefinition, where: str = "") -> tuple[Query, ...]:
     """Return queries for the median, and what one in twenty and one in a hundred exceed."""
     return tuple(
         Query(quantile(part, metric, where), name)
@@ -41,18 +41,18 @@ def quantiles(metric: Metric, where: str = "") -> tuple[Query, ...]:
     )
 
 
-def per_second(metric: Metric, by: str, where: str = "") -> str:
+def per_second(metric: MetricDefinition, by: str, where: str = "") -> str:
     """Return the expression for how often something happens."""
     suffix = "_count" if metric.boundaries else "_total"
     return f"sum by ({by}) (rate({metric.prometheus}{suffix}{{{where}}}[{WINDOW}]))"
 
 
-def total(metric: Metric, by: str, where: str = "") -> str:
+def total(metric: MetricDefinition, by: str, where: str = "") -> str:
     """Return the expression for the sum of a gauge over all processes."""
     return f"sum by ({by}) ({metric.prometheus}{{{where}}})"
 
 
-def worst(metric: Metric, by: str) -> str:
+def worst(metric: MetricDefinition, by: str) -> str:
     """Return the expression for the largest value of a gauge among all processes."""
     return f"max by ({by}) ({metric.prometheus})"
 

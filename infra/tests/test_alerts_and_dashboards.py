@@ -13,8 +13,8 @@ from infra.grafana import render
 from infra.grafana.as_rules import as_rules
 from infra.grafana.source import DASHBOARDS
 from infra.promql import grouped_by, metrics_in
-from penstock.telemetry.metric import Kind, Metric
-from penstock.telemetry.metrics import METRICS
+from penstock.telemetry.metric_catalog import METRICS
+from penstock.telemetry.metric_definition import Kind, MetricDefinition
 
 ROOT = Path(__file__).parents[2]
 RULES: dict[str, Any] = yaml.safe_load((ROOT / "infra/prometheus/rules.yaml").read_text())
@@ -25,7 +25,7 @@ SCRAPED = {"instance", "job"}
 """Labels that Prometheus itself adds."""
 
 
-def series_of(metric: Metric) -> Iterator[tuple[str, set[str]]]:
+def series_of(metric: MetricDefinition) -> Iterator[tuple[str, set[str]]]:
     """Yield the series that a metric has, each with its labels."""
     labels = {*metric.labels, *SCRAPED}
     if metric.kind is Kind.HISTOGRAM:

@@ -15,7 +15,7 @@ from e2e.simulation.releases import written_by
 from penstock.messages.envelope import Headers
 from penstock.streaming.adapters.sending import Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
-from penstock.streaming.ports import BrokerError, Partition, RecordTooLarge, Written
+from penstock.streaming.ports import AcknowledgedOffset, BrokerError, Partition, RecordTooLarge
 
 _DELIVERY_S = 30.0
 _REQUEST_S = 15.0
@@ -107,7 +107,7 @@ class SimulatedProducer(Backlogged):
                 for nth, (_, done, size, _due) in enumerate(batch):
                     self._backlog.settled(size)
                     if not done.done():
-                        done.set_result(Written(appended.first + nth, at.number))
+                        done.set_result(AcknowledgedOffset(appended.first + nth, at.number))
         finally:
             sending.task = None
 

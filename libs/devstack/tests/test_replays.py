@@ -19,8 +19,8 @@ from penstock.messages.chat import (
     AnswerText,
     ChatRequested,
     Citation,
+    CitedSpan,
     Message,
-    Place,
     RequestCancelled,
     RequestFailed,
     Sampling,
@@ -170,8 +170,8 @@ async def test_the_difference_of_an_answer(
     assert (event.before.length, event.after.length) == (17, 18)
     assert (event.before.completion_tokens, event.after.completion_tokens) == (7, 7)
     assert (event.equal, event.first_difference) == (False, len("Because it "))
-    assert event.added == (Place(document_id="c", start=0, end=3),)
-    assert event.removed == (Place(document_id="a", start=0, end=3),)
+    assert event.added == (CitedSpan(document_id="c", start=0, end=3),)
+    assert event.removed == (CitedSpan(document_id="a", start=0, end=3),)
 
     [record] = broker.log(CHAT_REPLAYS.name)
     written = decode(record, CHAT_REPLAYS)

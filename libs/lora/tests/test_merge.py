@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from penstock.lora.adapter import About, load, save
+from penstock.lora.adapter import AdapterMetadata, load, save
 from penstock.lora.errors import AdapterError
 from penstock.lora.merge import check, merge
 from penstock.lora.model_file import ModelFile, sha256_of
@@ -45,7 +45,9 @@ def saved(tmp_path: Path, base: ModelFile) -> Saved:
 
     def save_it(arrays: Mapping[str, NDArray[np.float16]] | None = None, fits: str | None = None) -> Path:
         path = tmp_path / "adapter.safetensors"
-        about = About(fits or sha256_of(base.path), RANK, ALPHA, ("ffn_up",), 0, 1, 9, "data", "reader-1")
+        about = AdapterMetadata(
+            fits or sha256_of(base.path), RANK, ALPHA, ("ffn_up",), 0, 1, 9, "data", "reader-1"
+        )
         save(path, dict(arrays or _arrays()), about)
         return path
 
@@ -116,7 +118,9 @@ def test_a_file_that_is_no_merge_is_found_out(base: ModelFile, saved: Saved) -> 
 
 def test_an_adapter_says_what_it_is(base: ModelFile, saved: Saved) -> None:
     _, about = load(saved())
-    assert about == About(sha256_of(base.path), RANK, ALPHA, ("ffn_up",), 0, 1, 9, "data", "reader-1")
+    assert about == AdapterMetadata(
+        sha256_of(base.path), RANK, ALPHA, ("ffn_up",), 0, 1, 9, "data", "reader-1"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b"GGUF" * 100, b"\xff" * 16, b"\x02\0\0\0\0\0\0\0{}"])

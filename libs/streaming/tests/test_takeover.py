@@ -21,7 +21,7 @@ from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.memory import MemoryBroker, MemoryProducer
 from penstock.streaming.ports import Partition, Producer, Reader, Record, Start
-from penstock.streaming.takeover import Claim, Place, Takeover, note_of
+from penstock.streaming.takeover import Claim, JournalPosition, Takeover, note_of
 
 JOURNAL = Topic(
     "journal", 2, (EpochStarted, GenerationStarted, TextGenerated, GenerationFinished, RequestFailed)
@@ -103,22 +103,22 @@ def journal() -> Journal:
 
 async def test_the_first_owner_of_all_begins_epoch_1_and_reads_from_the_beginning(journal: Journal) -> None:
     claim = await journal.claim()
-    assert claim == Claim(Place(0, 1), {})
+    assert claim == Claim(JournalPosition(0, 1), {})
     [marker] = journal.broker.log(JOURNAL.name)
     assert codec.decode(EpochStarted.TYPE, marker.value) == EpochStarted(instance="a")
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 1_000])
 async def test_the_next_owner_begins_the_next_epoch(journal: Journal, epoch: int) -> None:
-    last = Place(journal.mark(epoch), epoch)
-    assert (await journal.claim(note_of(epoch, last))).marker == Place(1, epoch + 1)
+    last = JournalPosition(journal.mark(epoch), epoch)
+    assert (await journal.claim(note_of(epoch, last))).marker == JournalPosition(1, epoch + 1)
 
 
 @pytest.mark.parametrize("epoch", [1, 2, 1_000])
 async def test_an_owner_that_committed_nothing_is_found_in_the_journal(journal: Journal, epoch: int) -> None:
     journal.mark(epoch)
     claim = await journal.claim()  # its first marker, of epoch 1, does not count
-    assert claim.marker == Place(2, epoch + 1)
+    assert claim.marker == JournalPosition(2, epoch + 1)
 
 
 async def test_the_note_of_the_last_commit_says_the_epoch_and_from_where_to_read(journal: Journal) -> None:
@@ -126,10 +126,10 @@ async def test_the_note_of_the_last_commit_says_the_epoch_and_from_where_to_read
     journal.mark(3)
     for number in range(3):
         journal.write(3, text(0, "not needed"), f"done-{number}")
-    low = Place(journal.write(3, text(0, "needed")), 3)
+    low = JournalPosition(journal.write(3, text(0, "needed")), 3)
     written_ms = journal.now_ms
     claim = await journal.claim(note_of(5, low))
-    assert claim.marker == Place(5, 6)
+    assert claim.marker == JournalPosition(5, 6)
     assert list(claim.subjects) == ["r1"]
     assert (claim.start, claim.since_ms) == (4, written_ms)
 
@@ -139,7 +139,7 @@ async def test_what_a_replaced_owner_wrote_before_the_place_in_the_note_is_told_
 ) -> None:
     """The marker that replaced it lies before that place, and is not read again."""
     journal.mark(1)
-    low = Place(journal.mark(2) + 1, 2)
+    low = JournalPosition(journal.mark(2) + 1, 2)
     journal.write(1, text(0, "of the replaced one"), "stale")
     journal.write(2, text(0, "of its successor"))
     assert list((await journal.claim(note_of(2, low))).subjects) == ["r1"]
@@ -147,7 +147,7 @@ async def test_what_a_replaced_owner_wrote_before_the_place_in_the_note_is_told_
 
 async def test_what_was_begun_is_known_with_all_its_events(journal: Journal) -> None:
     journal.mark(1)
-    low = Place(journal.write(1, STARTED, traceparent=TRACE), 1)
+    low = JournalPosition(journal.write(1, STARTED, traceparent=TRACE), 1)
     journal.write(1, text(0, "ab"))
     journal.append(b"{", to_headers(_envelope(1, TextGenerated.TYPE, "r1")))  # all readers ignore it, too
     journal.append(b"no envelope", [])
@@ -170,7 +170,7 @@ async def test_of_what_has_ended_only_the_end_is_known(journal: Journal) -> None
 async def test_an_event_of_a_later_release_is_passed_over(journal: Journal) -> None:
     """It begins no epoch, and does not stand among the events; but the request is known from it on."""
     journal.mark(1)
-    low = Place(journal.append(b"{}", to_headers(_envelope(1, FROM_A_LATER_RELEASE, "r1"))), 1)
+    low = JournalPosition(journal.append(b"{}", to_headers(_envelope(1, FROM_A_LATER_RELEASE, "r1"))), 1)
     journal.write(1, text(0, "ab"))
     written = (await journal.claim()).subjects["r1"]
     assert (written.low, written.events()) == (low, [text(0, "ab")])
@@ -202,7 +202,7 @@ async def test_of_two_markers_of_one_epoch_the_first_counts(
             journal.mark(epoch, marker)
         return True
 
-    note = "" if last is None else note_of(epoch - 1, Place(last, epoch - 1))
+    note = "" if last is None else note_of(epoch - 1, JournalPosition(last, epoch - 1))
     claim = await journal.claim(note, journal.takeover(confirm))
     assert claim.marker.epoch == epoch + 1
     assert asked == 2
@@ -235,7 +235,7 @@ async def test_a_record_of_a_higher_epoch_fences_an_owner_off_even_if_it_is_no_m
             return written
 
     claim = await journal.claim(takeover=journal.takeover(producer=Interrupted(journal.broker)))
-    assert claim.marker == Place(2, 7)
+    assert claim.marker == JournalPosition(2, 7)
 
 
 async def test_partitions_are_claimed_each_by_itself(journal: Journal) -> None:
@@ -248,8 +248,8 @@ async def test_partitions_are_claimed_each_by_itself(journal: Journal) -> None:
 
     async with asyncio.timeout(5):
         claims = await journal.takeover(confirm).claim({gone: "", other: ""})
-    assert claims == {other: Claim(Place(0, 1), {})}
-    assert (await journal.claim()).marker == Place(3, 5)
+    assert claims == {other: Claim(JournalPosition(0, 1), {})}
+    assert (await journal.claim()).marker == JournalPosition(3, 5)
 
 
 async def test_the_log_says_how_many_answers_an_owner_goes_on_with(journal: Journal) -> None:
@@ -316,7 +316,7 @@ async def test_who_waits_for_the_journal_leaves_the_processor_to_others(journal:
     waiting = asyncio.create_task(journal.takeover(reader=reader).ended(SOURCE, 0, 1))
     await asyncio.sleep(0.2)
     journal.write(1, FINISHED)
-    await journal.broker.tell()
+    await journal.broker.notify()
     async with asyncio.timeout(5):
         assert await waiting == {"r1"}
     assert reader.polls < 20

@@ -43,7 +43,7 @@ from penstock.streaming.stage import (
     Step,
 )
 from penstock.streaming.tracing import LINK_HEADER
-from penstock.telemetry.about import about
+from penstock.telemetry.work_context import current_work
 
 NOW = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 BEFORE = "00-4bf92f3577b34da6a3ce929d0e0e4736-1f2e3d4c5b6a7988-01"
@@ -84,7 +84,7 @@ class Line:
             body = codec.encode(event)
             headers = [*to_headers(envelope), header]
             self.broker.append(topic.name, subject.encode(), body, headers)
-            await self.broker.tell()
+            await self.broker.notify()
         else:
             await records.send(self.broker.producer(), topic, envelope, event)
 
@@ -347,7 +347,7 @@ async def test_a_fold_is_one_span_from_the_first_record_to_the_last_and_tells_of
     line: Line,
 ) -> None:
     def fold(count: int | None, received: Received[Event]) -> Step[int]:
-        assert about().fields["request_id"] == received.envelope.subject
+        assert current_work().fields["request_id"] == received.envelope.subject
         return Step(None) if isinstance(received.event, GenerationFinished) else Step((count or 0) + 1)
 
     usage = Usage(prompt_tokens=1, completion_tokens=1)
@@ -361,4 +361,4 @@ async def test_a_fold_is_one_span_from_the_first_record_to_the_last_and_tells_of
         [process] = await line.until("process chat.generated")
     assert len(line.named("process chat.generated")) == 1
     assert event(process, "taken_over") == {"penstock.epoch": 2}
-    assert about().fields == {}
+    assert current_work().fields == {}

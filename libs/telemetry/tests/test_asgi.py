@@ -15,12 +15,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from penstock.telemetry.about import about
 from penstock.telemetry.asgi import Traced
 from penstock.telemetry.database import database_span
 from penstock.telemetry.measured import Measured
-from penstock.telemetry.metric import Metric
-from penstock.telemetry.metrics import HTTP_ACTIVE, HTTP_DURATION
+from penstock.telemetry.metric_catalog import HTTP_ACTIVE, HTTP_DURATION
+from penstock.telemetry.metric_definition import MetricDefinition
+from penstock.telemetry.work_context import current_work
 
 TRACE = f"00-{'ab' * 16}-{'cd' * 8}-01"
 
@@ -30,7 +30,7 @@ async def items(request: Request) -> Response:
         name = request.path_params["name"]
     if name == "bug":
         raise ValueError("a canary sings")
-    return Response(str(dict(about().fields)), status_code=503 if name == "away" else 200)
+    return Response(str(dict(current_work().fields)), status_code=503 if name == "away" else 200)
 
 
 async def told(path: str, method: str = "GET", *, public: bool = False, **headers: str) -> httpx2.Response:
@@ -120,7 +120,9 @@ async def test_probes_have_no_spans_and_neither_has_what_they_ask(spans: InMemor
     assert not spans.get_finished_spans()
 
 
-async def test_a_plain_apps_requests_are_measured(measured: Callable[[Metric], list[DataPointT]]) -> None:
+async def test_a_plain_apps_requests_are_measured(
+    measured: Callable[[MetricDefinition], list[DataPointT]],
+) -> None:
     inside: list[float] = []
 
     async def app(_scope: Scope, _receive: Receive, send: Send) -> None:

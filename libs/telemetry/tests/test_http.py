@@ -10,9 +10,9 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
 
-from penstock.telemetry.about import About, working_for
 from penstock.telemetry.http import Transport
 from penstock.telemetry.spans import traceparent
+from penstock.telemetry.work_context import WorkContext, use_work_context
 
 URL = "http://user:secret@127.0.0.1:1/embed?api_key=secret"
 
@@ -58,7 +58,7 @@ async def test_a_request_within_a_span_has_its_own_and_takes_it_along(
 ) -> None:
     with (
         trace.get_tracer("t").start_as_current_span("work") as work,
-        working_for(About("r1", tenant="acme")),
+        use_work_context(WorkContext("r1", tenant="acme")),
     ):
         async with (
             httpx2.AsyncClient(transport=Transport()) as client,

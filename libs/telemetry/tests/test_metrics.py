@@ -24,12 +24,12 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from penstock.telemetry import meters
+from penstock.telemetry import instruments
 from penstock.telemetry.exposition import Exposition
-from penstock.telemetry.metric import Kind, Metric, prometheus_name
-from penstock.telemetry.metrics import METRICS, TIME_TO_FIRST_TOKEN
+from penstock.telemetry.metric_catalog import METRICS, TIME_TO_FIRST_TOKEN
+from penstock.telemetry.metric_definition import Kind, MetricDefinition, prometheus_name
 from penstock.telemetry.scrape import Scrape
-from penstock.telemetry.stage_metrics import DEAD_LETTERS, LAG
+from penstock.telemetry.stage_metric_catalog import DEAD_LETTERS, LAG
 
 UNBOUNDED = (
     "request.id",
@@ -70,7 +70,7 @@ def test_no_attribute_grows_with_use() -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
-def test_a_metric_has_a_base_unit_and_a_histogram_its_boundaries(metric: Metric) -> None:
+def test_a_metric_has_a_base_unit_and_a_histogram_its_boundaries(metric: MetricDefinition) -> None:
     assert metric.unit in ("s", "By", "1") or (metric.unit.startswith("{") and metric.unit.endswith("}"))
     assert metric.description.endswith(".")
     assert (metric.kind is Kind.HISTOGRAM) == bool(metric.boundaries)
@@ -101,7 +101,7 @@ class Measured:
     def __init__(self) -> None:
         self.shown = Exposition()
         self.provider = MeterProvider([self.shown.reader], Resource({"service.name": "penstock-test"}))
-        meters.observe_all(self.provider)
+        instruments.observe_all(self.provider)
 
     def families(self) -> dict[str, Family]:
         text = generate_openmetrics(self.shown).decode()  # type: ignore[no-untyped-call]
@@ -150,7 +150,7 @@ def test_a_trace_that_is_not_sampled_is_no_exemplar(measured: Measured) -> None:
 def test_what_is_watched_is_looked_up_anew_each_time_and_no_more_afterwards(measured: Measured) -> None:
     lag = [3]
     about = {"messaging.consumer.group.name": "g", "messaging.destination.name": "t"}
-    with meters.watched({LAG: lambda: [(lag[0], about)], DEAD_LETTERS: lambda: [(1, about)]}):
+    with instruments.watched({LAG: lambda: [(lag[0], about)], DEAD_LETTERS: lambda: [(1, about)]}):
         assert measured.sample("penstock_consumer_lag", messaging_destination_name="t") == 3
         lag[0] = 5
         assert measured.sample("penstock_consumer_lag", messaging_destination_name="t") == 5
@@ -159,7 +159,10 @@ def test_what_is_watched_is_looked_up_anew_each_time_and_no_more_afterwards(meas
 
 
 def test_two_of_a_kind_are_one_to_the_outside(measured: Measured) -> None:
-    with meters.watched({LAG: lambda: [(1, {"a": "x"})]}), meters.watched({LAG: lambda: [(2, {"a": "x"})]}):
+    with (
+        instruments.watched({LAG: lambda: [(1, {"a": "x"})]}),
+        instruments.watched({LAG: lambda: [(2, {"a": "x"})]}),
+    ):
         assert measured.sample("penstock_consumer_lag", a="x") == 3
 
 
@@ -167,7 +170,7 @@ def test_one_that_fails_to_tell_takes_nothing_else_with_it(measured: Measured) -
     def broken() -> list[tuple[float, dict[str, str]]]:
         raise RuntimeError("no")
 
-    with meters.watched({LAG: broken, DEAD_LETTERS: lambda: [(1, {})]}):
+    with instruments.watched({LAG: broken, DEAD_LETTERS: lambda: [(1, {})]}):
         families = measured.families()
     assert "penstock_consumer_lag" not in families
     assert "penstock_dead_letters" in families
@@ -175,7 +178,7 @@ def test_one_that_fails_to_tell_takes_nothing_else_with_it(measured: Measured) -
 
 def test_the_older_text_format_says_the_same(measured: Measured) -> None:
     first_token(measured).record(0.3, {"gen_ai.operation.name": 'c"h\\a\nt'})  # type: ignore[attr-defined]
-    with meters.watched({DEAD_LETTERS: lambda: [(2, {})]}):
+    with instruments.watched({DEAD_LETTERS: lambda: [(2, {})]}):
         text = generate_latest(measured.shown).decode()
     families = {family.name: family for family in parse_text(text)}
     assert families["penstock_dead_letters"].samples[0].value == 2
@@ -240,11 +243,11 @@ async def test_however_often_it_is_asked_it_collects_seldom() -> None:
 
 PROGRAM = """
 import time
-from penstock.telemetry import meters, stage_metrics
+from penstock.telemetry import instruments, stage_metric_catalog
 from penstock.telemetry.exposition import OPENMETRICS, render
 from penstock.telemetry.setup import set_up
 set_up("postprocessing")
-meters.watch(stage_metrics.LAG, lambda: [(7, {"messaging.destination.name": "chat.generated"})])
+instruments.watch(stage_metric_catalog.LAG, lambda: [(7, {"messaging.destination.name": "chat.generated"})])
 print(render(OPENMETRICS).decode())
 """
 

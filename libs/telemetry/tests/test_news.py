@@ -1,9 +1,9 @@
 """When a process tells its metrics: at once what is new, and seldom that nothing is."""
 
-from penstock.telemetry.meters import looked_up, watched
+from penstock.telemetry.instruments import looked_up, watched
 from penstock.telemetry.news import HEARTBEAT_SECONDS, News
 from penstock.telemetry.process import watch_process
-from penstock.telemetry.stage_metrics import LAG
+from penstock.telemetry.stage_metric_catalog import LAG
 
 
 class Told:

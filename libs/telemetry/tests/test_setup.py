@@ -16,10 +16,10 @@ from penstock.telemetry.readiness import Readiness
 PROGRAM = """
 import structlog
 from opentelemetry import trace
-from penstock.telemetry.about import About, work_for
+from penstock.telemetry.work_context import WorkContext, set_work_context
 from penstock.telemetry.setup import set_up
 set_up("postprocessing")
-work_for(About(request_id="r1", tenant="acme"))
+set_work_context(WorkContext(request_id="r1", tenant="acme"))
 with trace.get_tracer("t").start_as_current_span("work") as span:
     structlog.get_logger().info("something_happened", pieces=3)
 """

@@ -9,8 +9,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from penstock.telemetry.about import NOBODY, About, about, work_for, working_for
 from penstock.telemetry.spans import context_of, current, link_to, traceparent, within
+from penstock.telemetry.work_context import (
+    NO_WORK,
+    WorkContext,
+    current_work,
+    set_work_context,
+    use_work_context,
+)
 
 
 @given(
@@ -53,20 +59,20 @@ def test_an_exception_is_told_by_its_class_alone(spans: InMemorySpanExporter) ->
 
 async def test_a_task_works_for_whom_it_was_started(spans: InMemorySpanExporter) -> None:
     async def work(request_id: str) -> str:
-        work_for(About(request_id, tenant="acme"))
+        set_work_context(WorkContext(request_id, tenant="acme"))
         await asyncio.sleep(0)
         trace.get_tracer("t").start_span(request_id).end()
-        return about().fields["request_id"]
+        return current_work().fields["request_id"]
 
     ids = [f"r{number}" for number in range(20)]
     assert await asyncio.gather(*map(work, ids)) == ids
-    assert about() is NOBODY
+    assert current_work() is NO_WORK
     told = {span.name: dict(span.attributes or {}) for span in spans.get_finished_spans()}
     assert told == {one: {"penstock.request.id": one, "penstock.tenant": "acme"} for one in ids}
 
 
 def test_a_span_that_says_for_whom_itself_is_left_alone(spans: InMemorySpanExporter) -> None:
-    with working_for(About("r1", tenant="acme")):
-        trace.get_tracer("t").start_span("a", attributes=About("r2", tenant="other").attributes).end()
+    with use_work_context(WorkContext("r1", tenant="acme")):
+        trace.get_tracer("t").start_span("a", attributes=WorkContext("r2", tenant="other").attributes).end()
     [span] = spans.get_finished_spans()
     assert dict(span.attributes or {}) == {"penstock.request.id": "r2", "penstock.tenant": "other"}

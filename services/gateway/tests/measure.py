@@ -80,7 +80,7 @@ async def play(broker: MemoryBroker, streams: int, rate: float, seconds: float) 
                     broker.append(*item)
             else:
                 waiting.append(cause)
-        await broker.tell()
+        await broker.notify()
     tokens = int(rate * seconds / streams)
     mine = [answer(cause, tokens) for cause in waiting]
     foreign = [[(topic, b"other", *rest) for topic, _, *rest in items] for items in mine]
@@ -96,7 +96,7 @@ async def write(broker: MemoryBroker, answers: list[list[Any]], rate: float) -> 
     for number in range(len(answers[0])):
         for index, items in enumerate(answers):
             broker.append(*items[number])
-            await broker.tell()
+            await broker.notify()
             due = began + (number * len(answers) + index) * gap
             if (left := due - time.monotonic()) > 0:
                 await asyncio.sleep(left)

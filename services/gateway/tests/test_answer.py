@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from penstock.gateway.domain.answer import Answer, Told
+from penstock.gateway.domain.answer import Answer, Effect
 from penstock.gateway.domain.errors import ApiError, timed_out
 from penstock.gateway.domain.render import Chunks, Transcript
 from penstock.gateway.domain.wire import ChatCompletionChunk, ErrorResponse
@@ -69,7 +69,7 @@ def test_any_log_that_holds_the_answer_shows_it_once(case: Any, piece: int) -> N
     streams = [Transcript(answer, Chunks(request_id, "m", False), piece=piece) for _ in range(2)]
     sent = [b"", b""]
     for number, event in enumerate(log):
-        answer.tell(event)
+        answer.apply(event)
         assert text.startswith(answer.text_from(0, 1000))
         sent[0] += drain(streams[0])  # one stream keeps up
         if number % 3 == 0:
@@ -118,7 +118,7 @@ def test_a_stream_goes_on_after_any_event_without_a_seam(
     """Cut anywhere, gone on with at another gateway and pace: the same text, each event once."""
     answer = Answer(max_chars=1000)
     for event in (started(), AnswerText(start=0, text=text), completed(len(text))):
-        answer.tell(event)
+        answer.apply(event)
     request_id = new_request_id(0, 1_700_000_000_000)
     whole = parsed(drain(Transcript(answer, Chunks(request_id, "m", usage), piece=piece)))
     cut = data.draw(st.integers(1, len(whole)))
@@ -135,10 +135,10 @@ def test_a_stream_goes_on_after_any_event_without_a_seam(
 
 def test_a_stream_that_is_ahead_of_its_gateway_waits() -> None:
     answer = Answer(100)
-    answer.tell(AnswerText(start=0, text="ab"))
+    answer.apply(AnswerText(start=0, text="ab"))
     stream = Transcript(answer, Chunks(new_request_id(0, 0), "m", False), after=4)
     assert (stream.due(), stream.can_begin) == (b"", False)
-    answer.tell(AnswerText(start=2, text="cdef"))
+    answer.apply(AnswerText(start=2, text="cdef"))
     assert stream.can_begin
     [(number, event)] = parsed(stream.due())
     assert (number, b'"content":"ef"' in event) == (6, True)
@@ -148,10 +148,10 @@ def test_a_cancelled_answer_ends_with_its_text_and_an_error() -> None:
     answer = Answer(100)
     usage = Usage(prompt_tokens=1, completion_tokens=1)
     cancelled = RequestCancelled(reason="requested", length=2, usage=usage)
-    assert answer.tell(cancelled) is Told.GAP
-    answer.tell(AnswerText(start=0, text="ab"))
+    assert answer.apply(cancelled) is Effect.GAP
+    answer.apply(AnswerText(start=0, text="ab"))
     stream = Transcript(answer, Chunks(new_request_id(0, 0), "m", False))
-    assert answer.tell(cancelled) is Told.NEWS
+    assert answer.apply(cancelled) is Effect.NEWS
     *_, (number, event) = parsed(drain(stream))
     error = msgspec.json.decode(event, type=ErrorResponse).error
     assert (number, error.code, stream.last) == (3, "request_cancelled", 3)
@@ -160,7 +160,7 @@ def test_a_cancelled_answer_ends_with_its_text_and_an_error() -> None:
 
 def test_an_end_made_here_has_no_id_since_the_answer_may_go_on() -> None:
     answer = Answer(100)
-    answer.tell(AnswerText(start=0, text="ab"))
+    answer.apply(AnswerText(start=0, text="ab"))
     answer.fail(timed_out(1))
     stream = Transcript(answer, Chunks(new_request_id(0, 0), "m", False), after=2)
     assert stream.due().startswith(b"data: {")
@@ -169,23 +169,23 @@ def test_an_end_made_here_has_no_id_since_the_answer_may_go_on() -> None:
 
 def test_a_gap_is_told_and_waits_for_the_text_between() -> None:
     answer = Answer(100)
-    answer.tell(AnswerText(start=0, text="ab"))
-    assert answer.tell(AnswerText(start=3, text="d")) is Told.GAP
-    assert answer.tell(completed(4)) is Told.GAP
+    answer.apply(AnswerText(start=0, text="ab"))
+    assert answer.apply(AnswerText(start=3, text="d")) is Effect.GAP
+    assert answer.apply(completed(4)) is Effect.GAP
     assert answer.text_from(0, 100) == "ab"
     assert answer.end is None
-    assert answer.tell(AnswerText(start=1, text="bcd")) is Told.NEWS
-    assert answer.tell(completed(4)) is Told.NEWS
+    assert answer.apply(AnswerText(start=1, text="bcd")) is Effect.NEWS
+    assert answer.apply(completed(4)) is Effect.NEWS
     assert answer.text_from(0, 100) == "abcd"
 
 
 def test_nothing_counts_after_the_first_end() -> None:
     answer = Answer(100)
-    answer.tell(AnswerText(start=0, text="ab"))
-    answer.tell(failed("first"))
+    answer.apply(AnswerText(start=0, text="ab"))
+    answer.apply(failed("first"))
     for event in (AnswerText(start=2, text="X"), failed("second"), completed(2)):
-        assert answer.tell(event) is Told.NOTHING
-    assert answer.fail(timed_out(1)) is Told.NOTHING
+        assert answer.apply(event) is Effect.NOTHING
+    assert answer.fail(timed_out(1)) is Effect.NOTHING
     assert isinstance(answer.end, ApiError)
     assert answer.end.code == "first"
     assert answer.text_from(0, 100) == "ab"
@@ -193,39 +193,39 @@ def test_nothing_counts_after_the_first_end() -> None:
 
 def test_an_end_before_the_shown_text_is_an_error() -> None:
     answer = Answer(100)
-    answer.tell(AnswerText(start=0, text="ab"))
-    answer.tell(completed(1))
+    answer.apply(AnswerText(start=0, text="ab"))
+    answer.apply(completed(1))
     assert isinstance(answer.end, ApiError)
     assert answer.end.code == "answer_inconsistent"
 
 
 def test_an_answer_without_bound_is_cut() -> None:
     answer = Answer(10)
-    answer.tell(AnswerText(start=0, text="0123456789"))
+    answer.apply(AnswerText(start=0, text="0123456789"))
     assert answer.end is None
-    answer.tell(AnswerText(start=10, text="x"))
+    answer.apply(AnswerText(start=10, text="x"))
     assert isinstance(answer.end, ApiError)
     assert answer.end.code == "answer_too_large"
 
 
 def test_foreign_events_do_not_count() -> None:
     answer = Answer(10)
-    assert answer.tell(Event()) is Told.UNEXPECTED
+    assert answer.apply(Event()) is Effect.UNEXPECTED
     assert not answer.started
 
 
 def test_an_empty_answer_is_whole() -> None:
     answer = Answer(10)
-    answer.tell(started())
-    answer.tell(completed(0))
+    answer.apply(started())
+    answer.apply(completed(0))
     stream = Transcript(answer, Chunks(new_request_id(0, 0), "m", False))
     assert shown(drain(stream)) == ""
 
 
 def test_a_failed_stream_shows_its_text_first() -> None:
     answer = Answer(10)
-    answer.tell(AnswerText(start=0, text="half"))
-    answer.tell(failed())
+    answer.apply(AnswerText(start=0, text="half"))
+    answer.apply(failed())
     stream = Transcript(answer, Chunks(new_request_id(0, 0), "m", True))
     (_, first), (_, text), (number, error) = parsed(drain(stream))
     assert b'"role":"assistant"' in first

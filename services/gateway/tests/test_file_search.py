@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from penstock.gateway.domain.accept import parse, question_of
-from penstock.gateway.domain.asked import fingerprint
+from penstock.gateway.domain.chat_request import parse, question_of
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import fingerprint
 from penstock.messages.chat import ChatRequested
 from penstock.messages.search import Filter, Search
 

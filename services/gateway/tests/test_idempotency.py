@@ -11,9 +11,9 @@ import pytest
 from penstock.database.database import Database
 from penstock.gateway.adapters.idempotency import SqlIdempotencyKeys
 from penstock.gateway.adapters.tables import SCHEMA
-from penstock.gateway.domain.accept import parse, question_of
-from penstock.gateway.domain.asked import fingerprint
 from penstock.gateway.domain.caller import Caller
+from penstock.gateway.domain.chat_request import parse, question_of
+from penstock.gateway.domain.request_info import fingerprint
 from penstock.gateway.policies import Policies
 from penstock.gateway.ports import AccountsAway, Claim
 from penstock.messages import codec, ids

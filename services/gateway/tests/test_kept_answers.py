@@ -13,7 +13,7 @@ from penstock.messages.chat import AnswerText
 
 def answer_of(chars: int) -> Answer:
     answer = Answer(max_chars=1000)
-    answer.tell(AnswerText(start=0, text="x" * chars))
+    answer.apply(AnswerText(start=0, text="x" * chars))
     return answer
 
 

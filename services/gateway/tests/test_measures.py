@@ -14,7 +14,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
 from penstock.messages.chat import AnswerStarted, AnswerText, RequestFailed
-from penstock.telemetry import meters
+from penstock.telemetry import instruments
 from penstock.telemetry.exposition import REGISTRY, Exposition
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -29,7 +29,7 @@ def exposition(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     # OpenTelemetry lets nobody set them twice.
     monkeypatch.setattr(_internal, "_METER_PROVIDER", provider)
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", TracerProvider())
-    meters.observe_all(provider)
+    instruments.observe_all(provider)
     REGISTRY.register(shown)
     yield
     REGISTRY.unregister(shown)

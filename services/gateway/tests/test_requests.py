@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.gateway.domain.accept import DEFAULTS, parse, question_of
+from penstock.gateway.domain.chat_request import DEFAULTS, parse, question_of
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.domain.wire import ChatCompletionRequest
 

@@ -18,7 +18,7 @@ from penstock.generation.adapters.tgi import TgiBackend
 from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import ChatRetrieved, GenerationFinished, Sampling
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
@@ -55,7 +55,7 @@ async def _measure(url: str, streams: int) -> None:
     backend = TgiBackend(url, Models())
     pool = Pool([backend])
     await pool.check()
-    generation = Generation(pool, CancellationLog(_quiet, lambda: 0), Patience())
+    generation = Generation(pool, CancellationLog(_quiet, lambda: 0), StreamTimeouts())
     figures: list[float] = []
     records = 0
     for turn in range(ROUNDS + 1):

@@ -12,7 +12,7 @@ from penstock.generation.cancellations import PARTITION, CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import Cancellations, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     CancelReason,
     CancelRequested,
@@ -96,7 +96,7 @@ class Scene:
         )
         envelope = Envelope(id="i", type=event.TYPE, source="/s", time_ms=1, subject="r", tenant="t")
         received: Received[Event] = Received(event, envelope, Partition("chat.retrieved", 0), 0)
-        generation = Generation(self.pool, self.cancellations, Patience(retry=60))
+        generation = Generation(self.pool, self.cancellations, StreamTimeouts(retry=60))
         async for item in generation.handle(received, earlier, self.handover):
             self.events.append(item.event)
 

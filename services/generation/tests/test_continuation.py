@@ -13,7 +13,7 @@ from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
@@ -97,7 +97,7 @@ async def handle(
     backend: PiecesBackend, sampling: Sampling, log: list[Event], handover: asyncio.Event | None = None
 ) -> None:
     """Handle the request after what is in the log, and write to it."""
-    generation = Generation(Pool([backend]), CancellationLog(quiet, lambda: 0), Patience())
+    generation = Generation(Pool([backend]), CancellationLog(quiet, lambda: 0), StreamTimeouts())
     handled = generation.handle(received(sampling), tuple(log), handover or asyncio.Event())
     async for event in (item.event async for item in handled):
         log.append(event)  # noqa: PERF401  # a comprehension would give nothing when it is killed

@@ -10,7 +10,7 @@ from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
@@ -30,9 +30,9 @@ Script = Sequence[Token | End | Exception | float]
 HELLO: Script = [Token("Hel"), Token(""), Token("lo"), End("stop", 3)]
 
 
-def generation_of(*backends: "ScriptedBackend", patience: Patience | None = None) -> Generation:
+def generation_of(*backends: "ScriptedBackend", timeouts: StreamTimeouts | None = None) -> Generation:
     cancellations = CancellationLog(quiet, lambda: 0)
-    return Generation(Pool(backends), cancellations, patience or Patience(retry=5))
+    return Generation(Pool(backends), cancellations, timeouts or StreamTimeouts(retry=5))
 
 
 class ScriptedBackend:
@@ -86,9 +86,9 @@ async def run(
     *backends: ScriptedBackend,
     received: Received[Event] | None = None,
     earlier: Sequence[Event] = (),
-    patience: Patience | None = None,
+    timeouts: StreamTimeouts | None = None,
 ) -> list[Event]:
-    generation = generation_of(*backends, patience=patience)
+    generation = generation_of(*backends, timeouts=timeouts)
     handled = generation.handle(received or request(), earlier, asyncio.Event())
     outgoing = [item async for item in handled]
     assert all(item.topic is CHAT_GENERATED for item in outgoing)
@@ -176,7 +176,7 @@ async def test_a_refusal_reaches_the_client_with_its_reason() -> None:
 
 async def test_backends_that_are_away_are_waited_for_however_long_it_takes() -> None:
     backend = ScriptedBackend([BackendAway("connection refused")], HELLO, slots=0)
-    running = asyncio.create_task(run(backend, patience=Patience(retry=0.01)))
+    running = asyncio.create_task(run(backend, timeouts=StreamTimeouts(retry=0.01)))
     await asyncio.sleep(0.3)
     assert not running.done()
     backend.slots = 1
@@ -187,13 +187,13 @@ async def test_text_of_a_backend_that_has_gone_is_continued_when_one_is_back() -
     gone: Script = [Token("Hel"), BackendAway("connection refused")]
     away: list[Script] = [[BackendAway("connection refused")] for _ in range(3)]
     backend = ScriptedBackend(gone, *away, [Token("lo"), End("stop", 1)])
-    assert text_of(await run(backend, patience=Patience(retry=0.01))) == "Hello"
+    assert text_of(await run(backend, timeouts=StreamTimeouts(retry=0.01))) == "Hello"
 
 
 async def test_backends_that_keep_failing_at_a_request_fail_it_in_the_end() -> None:
     failing: list[Script] = [[BackendFailed("broken")] for _ in range(20)]
     with pytest.raises(PermanentError, match="broken"):
-        await run(ScriptedBackend(*failing), patience=Patience(retry=0.3))
+        await run(ScriptedBackend(*failing), timeouts=StreamTimeouts(retry=0.3))
 
 
 async def test_usage_counts_the_tokens_of_the_passages() -> None:
@@ -225,13 +225,13 @@ async def test_it_does_not_matter_which_tokens_come_together(stop: tuple[str, ..
 
 
 async def test_a_stall_is_told_by_how_long_it_was() -> None:
-    scripts: list[tuple[Script, Patience]] = [
-        ([60.0], Patience(first_token=0.05, retry=0)),
-        ([Token("a"), 60.0], Patience(token=0.05, retry=0)),
+    scripts: list[tuple[Script, StreamTimeouts]] = [
+        ([60.0], StreamTimeouts(first_token=0.05, retry=0)),
+        ([Token("a"), 60.0], StreamTimeouts(token=0.05, retry=0)),
     ]
-    for script, patience in scripts:
+    for script, timeouts in scripts:
         with pytest.raises(PermanentError, match=r"no token came for 0\.05 s$"):
-            await run(ScriptedBackend(script), patience=patience)
+            await run(ScriptedBackend(script), timeouts=timeouts)
 
 
 async def test_giving_up_an_answer_closes_the_stream_of_the_backend() -> None:
@@ -247,28 +247,31 @@ async def test_giving_up_an_answer_closes_the_stream_of_the_backend() -> None:
 async def test_a_backend_that_stalls_is_left_and_the_answer_goes_on_elsewhere() -> None:
     stalling = ScriptedBackend([Token("Hel"), 60.0], slots=3)
     other = ScriptedBackend([Token("lo"), End("stop", 1)], slots=1)
-    events = await run(stalling, other, patience=Patience(token=0.05))
+    events = await run(stalling, other, timeouts=StreamTimeouts(token=0.05))
     assert text_of(events) == "Hello"
     assert (stalling.closed, len(other.asked)) == (1, 1)
 
 
 async def test_the_first_token_may_take_longer_than_the_next() -> None:
     slow: Script = [0.1, Token("Hello"), End("stop", 1)]
-    assert text_of(await run(ScriptedBackend(slow), patience=Patience(first_token=5, token=0.05))) == "Hello"
+    assert (
+        text_of(await run(ScriptedBackend(slow), timeouts=StreamTimeouts(first_token=5, token=0.05)))
+        == "Hello"
+    )
     stalling = ScriptedBackend([60.0], HELLO)
-    assert text_of(await run(stalling, patience=Patience(first_token=0.05))) == "Hello"
+    assert text_of(await run(stalling, timeouts=StreamTimeouts(first_token=0.05))) == "Hello"
     assert len(stalling.asked) == 2
 
 
 async def test_patience_counts_from_the_last_progress() -> None:
     broken: list[Script] = [[Token("a"), 0.1, Token("b"), BackendFailed("gone")] for _ in range(4)]
     backend = ScriptedBackend(*broken, [Token("c"), End("stop", 1)])
-    assert text_of(await run(backend, patience=Patience(retry=0.35))) == "ababababc"
+    assert text_of(await run(backend, timeouts=StreamTimeouts(retry=0.35))) == "ababababc"
 
 
 async def test_a_busy_backend_is_waited_for_however_long_it_takes() -> None:
     busy: list[Script] = [[BackendBusy("overloaded")] for _ in range(3)]
-    assert text_of(await run(ScriptedBackend(*busy, HELLO), patience=Patience(retry=0.01))) == "Hello"
+    assert text_of(await run(ScriptedBackend(*busy, HELLO), timeouts=StreamTimeouts(retry=0.01))) == "Hello"
 
 
 async def test_a_used_up_budget_is_the_end_and_asks_no_backend() -> None:

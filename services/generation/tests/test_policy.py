@@ -12,7 +12,7 @@ from penstock.generation.domain.policy import without_model
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendAway, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
@@ -62,7 +62,7 @@ class Server:
 
 
 def generation_of(server: Server) -> Generation:
-    return Generation(Pool([server]), CancellationLog(quiet, lambda: 0), Patience(retry=5))
+    return Generation(Pool([server]), CancellationLog(quiet, lambda: 0), StreamTimeouts(retry=5))
 
 
 async def handled(server: Server, request: ChatRetrieved, *earlier: Event) -> list[Event]:

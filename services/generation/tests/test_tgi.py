@@ -13,7 +13,7 @@ from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     ChatRetrieved,
     GenerationFinished,
@@ -153,8 +153,8 @@ async def handle(
     )
     envelope = Envelope(id="i", type=question.TYPE, source="/s", time_ms=1, subject="r", tenant="t")
     received: Received[Event] = Received(question, envelope, Partition("chat.retrieved", 0), 0)
-    patience = Patience(first_token=0.3, token=0.3, retry=5)
-    generation = Generation(pool, CancellationLog(quiet, lambda: 0), patience)
+    timeouts = StreamTimeouts(first_token=0.3, token=0.3, retry=5)
+    generation = Generation(pool, CancellationLog(quiet, lambda: 0), timeouts)
     events = [item.event async for item in generation.handle(received, (), handover or asyncio.Event())]
     return events, pool
 

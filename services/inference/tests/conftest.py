@@ -67,7 +67,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     server.should_exit = True
     thread.join(10)
     assert not thread.is_alive()
-    assert assembly.engine.join(10)
+    assert assembly.engine.wait_closed(10)
     assert [path.name for path in cache.rglob("openvino_model.xml")], "the converted model was not kept"
 
 

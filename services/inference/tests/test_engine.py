@@ -115,7 +115,7 @@ async def rig() -> AsyncIterator[Rig]:
     await asyncio.wait_for(loaded.wait(), 5)
     yield Rig(engine, models, lost, loaded)
     engine.stop()
-    assert engine.join(5)
+    assert engine.wait_closed(5)
 
 
 def job(length: int, **more: Any) -> Job:
@@ -245,5 +245,5 @@ async def test_a_model_that_cannot_be_loaded_is_reported_once() -> None:
     engine = BatchEngine(load, EngineSettings(1, 1, None, 0), loaded, lambda *told: lost.put_nowait(told))
     engine.start()
     assert await asyncio.wait_for(lost.get(), 5) == ("no such file", False)
-    assert engine.join(5)
+    assert engine.wait_closed(5)
     assert lost.empty()

@@ -16,7 +16,7 @@ from penstock.inference.adapters.model_files import (
 from penstock.inference.adapters.openvino_text import TextModel, TextModelSource
 from penstock.inference.domain.generation import Sampling
 from penstock.inference.settings import Settings
-from penstock.lora.adapter import About, save
+from penstock.lora.adapter import AdapterMetadata, save
 from penstock.lora.errors import AdapterError
 from penstock.lora.model_file import sha256_of
 
@@ -35,7 +35,7 @@ def _adapter(path: Path, base: str) -> Path:
         "blk.14.ffn_down.weight.lora_a": random.normal(0, 1, (4, 1536)).astype(np.float16),
         "blk.14.ffn_down.weight.lora_b": random.normal(0, 1, (576, 4)).astype(np.float16),
     }
-    save(path, arrays, About(base, 4, 4.0, ("ffn_down",), 14, 3, 0, "none", "none"))
+    save(path, arrays, AdapterMetadata(base, 4, 4.0, ("ffn_down",), 14, 3, 0, "none", "none"))
     return path
 
 

@@ -19,7 +19,7 @@ from penstock.ingestion.handler.open_work import OpenWork
 from penstock.ingestion.ports import Attachment, Page
 from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.search import DEFAULT_STORE
-from penstock.telemetry.metrics import JOBS, OLDEST_JOB
+from penstock.telemetry.metric_catalog import JOBS, OLDEST_JOB
 from penstock.telemetry.names import PENSTOCK_STATE
 
 TENANT = "acme"

@@ -14,12 +14,12 @@ from penstock.ingestion.domain.parsed import Block, Kind, Parsed, ParseFailed
 from penstock.ingestion.handler import work
 from penstock.ingestion.handler.uploads import Uploads
 from penstock.ingestion.handler.work import Tools, Worker
-from penstock.ingestion.ports import Attachment, Leftover, Page, StorageFull, Written
+from penstock.ingestion.ports import Attachment, Leftover, OutboxEvent, Page, StorageFull
 from penstock.messages.documents import DocumentChunked
 from penstock.messages.search import DEFAULT_STORE
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
-from penstock.telemetry.metrics import WORK_DURATION
+from penstock.telemetry.metric_catalog import WORK_DURATION
 from penstock.telemetry.names import PENSTOCK_OUTCOME
 
 TENANT = "acme"
@@ -57,7 +57,7 @@ class Steps:
         await self._at("publish")
         self.published += parts
 
-    async def send(self, _written: Sequence[Written]) -> None:
+    async def send(self, _written: Sequence[OutboxEvent]) -> None:
         raise AssertionError("the worker leaves events to the outbox")
 
     async def take_back(self, _leftovers: Sequence[Leftover]) -> None:

@@ -13,7 +13,7 @@ from penstock.ingestion.adapters.records.jobs import LEASE_MS
 from penstock.ingestion.adapters.records.log_parts import AGAIN_MS
 from penstock.ingestion.adapters.tables import Base, LogPartRow
 from penstock.ingestion.domain.model import Document, File, Job, LeaseLost
-from penstock.ingestion.handler.upkeep import Acknowledged, Relay, Sweeper
+from penstock.ingestion.handler.maintenance import Acknowledged, Relay, Sweeper
 from penstock.ingestion.ports import Attachment, Page
 from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted, DocumentIndexed
 from penstock.messages.search import DEFAULT_STORE

@@ -11,7 +11,7 @@ from penstock.observer.domain.survey import GROUPS
 from penstock.observer.domain.telling import Telling
 from penstock.streaming.adapters.memory import MemoryBroker
 from penstock.streaming.ports import BrokerError, Partition, Position
-from penstock.telemetry import metrics, names, stage_metrics
+from penstock.telemetry import metric_catalog, names, stage_metric_catalog
 from services.observer.tests.stand import Console, Line, MemoryLog, serving, until
 
 ROLE = {role.name: role for role in ROLES}
@@ -79,13 +79,15 @@ def test_what_processes_tell_is_put_together() -> None:
     for instance, used in (("g-1", 3), ("g-2", 2)):  # each counts as free what it does not use itself
         for port, whole in ((80, 8), (81, 4)):
             at = {"SERVER_ADDRESS": "h", "SERVER_PORT": port, "instance": instance}
-            told.tell(metrics.SLOTS.name, used, PENSTOCK_STATE="used", **at)
-            told.tell(metrics.SLOTS.name, whole - used, PENSTOCK_STATE="free", **at)
-            told.tell(metrics.BACKEND_UP.name, port == 80, **at)
+            told.tell(metric_catalog.SLOTS.name, used, PENSTOCK_STATE="used", **at)
+            told.tell(metric_catalog.SLOTS.name, whole - used, PENSTOCK_STATE="free", **at)
+            told.tell(metric_catalog.BACKEND_UP.name, port == 80, **at)
     for instance, value in (("t-1", 4), ("t-2", 5)):
-        told.tell(stage_metrics.LAG.name, value, "tokenization", instance, MESSAGING_GROUP="tokenization")
-        told.tell(metrics.READY.name, instance == "t-1", "tokenization", instance)
-    told.tell(metrics.JOBS.name, 3, "ingestion", PENSTOCK_STATE="queued")
+        told.tell(
+            stage_metric_catalog.LAG.name, value, "tokenization", instance, MESSAGING_GROUP="tokenization"
+        )
+        told.tell(metric_catalog.READY.name, instance == "t-1", "tokenization", instance)
+    told.tell(metric_catalog.JOBS.name, 3, "ingestion", PENSTOCK_STATE="queued")
     telling = Telling(told.points)
     assert [backend[:3] + backend[4:] for backend in telling.backends()] == [
         ("h:80", 5, 3, True),
@@ -103,7 +105,7 @@ def test_what_processes_tell_is_put_together() -> None:
 
 def test_rates_are_of_the_last_two_points_and_a_restart_is_no_fall() -> None:
     told = _Points()
-    name = stage_metrics.RETRIES.name
+    name = stage_metric_catalog.RETRIES.name
     for at_ms, value, rate in ((0, 10, None), (2_000, 14, 2.0), (4_000, 1, 0.0)):
         told.now_ms = 1_000_000 + at_ms
         told.tell(name, value, MESSAGING_GROUP="generation")

@@ -23,7 +23,7 @@ from opentelemetry.trace import Status as SpanStatus
 from opentelemetry.trace import StatusCode
 
 from penstock.observer.adapters.http.body import MAX_BODY_BYTES, MAX_UNPACKED_BYTES
-from penstock.telemetry import metrics, names
+from penstock.telemetry import metric_catalog, names
 from services.observer.tests.stand import OTLP, Console, Line, export, span, until
 
 RESOURCE = Resource({"service.name": "penstock-generation", "service.instance.id": "generation-2"})
@@ -86,8 +86,8 @@ async def test_points_of_a_real_exporter_are_shown(console: Console) -> None:
             Observation(5, server | {names.PENSTOCK_STATE: "free"}),
         ]
 
-    meter.create_observable_gauge(metrics.SLOTS.name, [slots])
-    meter.create_observable_gauge(metrics.BACKEND_UP.name, [lambda _: [Observation(1, server)]])
+    meter.create_observable_gauge(metric_catalog.SLOTS.name, [slots])
+    meter.create_observable_gauge(metric_catalog.BACKEND_UP.name, [lambda _: [Observation(1, server)]])
     meter.create_histogram("some.histogram").record(2.5)
     meter.create_counter("some.counter").add(1)
     await asyncio.to_thread(reader.collect)

@@ -32,7 +32,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_it_is_looked_up_again_and_again_and_kept_while_the_index_is_away() -> None:
     current, index, stop = CurrentIndex(), Sized(), asyncio.Event()
     size = IndexSize(current, look_seconds=0.01)
-    following = asyncio.create_task(size.follow(stop))
+    following = asyncio.create_task(size.run(stop))
     await asyncio.sleep(0.05)
     assert list(size.read()) == []  # there is no index yet
     current.become(index)  # type: ignore[arg-type]  # only its size is asked for

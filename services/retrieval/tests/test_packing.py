@@ -87,7 +87,7 @@ def test_documents_come_by_their_best_passage_and_passages_in_their_order_apart(
 def test_the_order_in_which_candidates_come_does_not_matter(
     candidates: list[Found], budget: int, shuffle: random.Random
 ) -> None:
-    unique = list({each.place: each for each in candidates}.values())
+    unique = list({each.location: each for each in candidates}.values())
     shuffled = unique.copy()
     shuffle.shuffle(shuffled)
     assert pack(shuffled, budget) == pack(unique, budget)
@@ -182,7 +182,7 @@ def test_ranking_again_keeps_what_there_is_with_scores_from_0_to_1_best_first(
     candidates: list[Found],
 ) -> None:
     ranked = rerank("a1 b2 c3", candidates)
-    assert sorted(each.place for each in ranked) == sorted(each.place for each in candidates)
+    assert sorted(each.location for each in ranked) == sorted(each.location for each in candidates)
     scores = [each.score for each in ranked]
     assert scores == sorted(scores, reverse=True)
     assert all(0 <= score <= 1 for score in scores)

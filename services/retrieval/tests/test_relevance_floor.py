@@ -51,7 +51,7 @@ async def test_another_model_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setattr(relevance_floor, name, 0.001)
     server, stop = Server(), asyncio.Event()
     server.away = True
-    following = asyncio.create_task(server.floor.follow(stop))
+    following = asyncio.create_task(server.floor.run(stop))
     for model, floor in (("a/small", 0.4), ("b/e5", 0.8)):
         server.model, server.away = model, False
         async with asyncio.timeout(5):

@@ -14,8 +14,8 @@ from penstock.clients.errors import ERROR_BYTES, Away, ModelServerError, Unavail
 from penstock.clients.events import Events
 from penstock.clients.pauses import Pauses, Seconds, without_pause
 from penstock.telemetry import names
-from penstock.telemetry.about import about
 from penstock.telemetry.spans import traceparent
+from penstock.telemetry.work_context import current_work
 
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 1_024
@@ -162,7 +162,7 @@ def _context() -> dict[str, str]:
     span = trace.get_current_span()
     if not (parent := traceparent(span)):
         return {}
-    request_id = about().attributes.get(names.PENSTOCK_REQUEST_ID)
+    request_id = current_work().attributes.get(names.PENSTOCK_REQUEST_ID)
     return {"traceparent": parent, **({"x-request-id": request_id} if request_id else {})}
 
 

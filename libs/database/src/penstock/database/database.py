@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.database.engine import READING, file_of, is_sqlite, open_engine, parse_url
 from penstock.database.errors import FAILURES, SchemaError, reason_of
 from penstock.database.migrate import upgrade
-from penstock.database.schema import Found, Schema, Standing, look
+from penstock.database.schema import Found, Schema, Standing, check_schema
 from penstock.telemetry.database import database_span
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Database:
         if file is not None and not file.exists():
             await upgrade(self._url, self._schema)
         async with self.reading() as connection:
-            found = await connection.run_sync(look, self._schema)
+            found = await connection.run_sync(check_schema, self._schema)
         if found.standing is Standing.BEHIND and is_sqlite(self._url):
             moved = await upgrade(self._url, self._schema)
             return Found(moved.after, self._schema.standing(moved.after))

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from penstock.database.engine import READING, file_of, is_sqlite, open_engine
 from penstock.database.errors import FAILURES, SchemaError, reason_of
-from penstock.database.schema import Found, Schema, Standing, look
+from penstock.database.schema import Found, Schema, Standing, check_schema
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -39,7 +39,7 @@ async def current(url: URL, schema: Schema) -> Found:
     if file is not None and not file.exists():
         return Found(None, Standing.BEHIND)
     async with _connection(url, reading=True) as connection:
-        return await connection.run_sync(look, schema)
+        return await connection.run_sync(check_schema, schema)
 
 
 async def upgrade(
@@ -51,7 +51,7 @@ async def upgrade(
     """
     wanted = _known(schema, revision)
     async with _changing(url, schema, waits) as connection:
-        found = _usable(await connection.run_sync(look, schema))
+        found = _usable(await connection.run_sync(check_schema, schema))
         if found.standing is Standing.AHEAD or (found.revision or "") >= wanted:
             return Moved(found.revision, found.revision)
         await connection.run_sync(_run, schema, wanted, down=False)
@@ -64,7 +64,7 @@ async def downgrade(
     """Bring a database back to an earlier revision, or to "base": without tables. Raises SchemaError."""
     wanted = None if revision == BASE else _known(schema, revision)
     async with _changing(url, schema, waits) as connection:
-        found = _usable(await connection.run_sync(look, schema))
+        found = _usable(await connection.run_sync(check_schema, schema))
         if found.standing is Standing.AHEAD:
             raise SchemaError(
                 f"it is of revision {found.revision}, which this version does not know:"

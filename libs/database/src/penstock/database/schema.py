@@ -64,7 +64,7 @@ class Found(NamedTuple):
     problem: str = ""
 
 
-def look(connection: Connection, schema: Schema) -> Found:
+def check_schema(connection: Connection, schema: Schema) -> Found:
     """Look at a database, without changing it. Raises SQLAlchemyError, OSError."""
     inspector = inspect(connection)
     if not inspector.has_table(VERSION_TABLE):

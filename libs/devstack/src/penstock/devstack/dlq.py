@@ -21,7 +21,7 @@ from penstock.devstack.times import parse_time, show_time
 from penstock.devstack.where import cluster_here
 from penstock.messages.topics import TOPICS, Topic
 from penstock.streaming.connection import Cluster, by_kafka_python
-from penstock.streaming.deadletters import Choice, DeadLetters, Letter, Outcome, topic_named
+from penstock.streaming.dead_letters import Choice, DeadLetter, DeadLetters, Outcome, topic_named
 from penstock.streaming.ports import BrokerError, Record
 
 commands = typer.Typer(help="Dead letters: records that could not be handled.", no_args_is_help=True)
@@ -50,7 +50,7 @@ def list_letters(
     choice = _choice(topic, error, since, until, tenant, limit, done_too=done)
 
     async def work(dead: DeadLetters, console: Console) -> None:
-        chosen = choice.of(await dead.letters(_topics(choice)))
+        chosen = choice.of(await dead.list_all(_topics(choice)))
         if chosen:
             console.print(_table(chosen, with_state=done))
         many = "1 dead letter" if len(chosen) == 1 else f"{len(chosen)} dead letters"
@@ -97,7 +97,7 @@ def replay(
     async def work(dead: DeadLetters, console: Console) -> None:
         nonlocal refused
         sent = 0
-        chosen = choice.of(await dead.letters(_topics(choice)))
+        chosen = choice.of(await dead.list_all(_topics(choice)))
         async for outcome in dead.replay(chosen, force=force, dry_run=dry_run):
             console.print(_told(outcome))
             refused += bool(outcome.refused)
@@ -124,7 +124,7 @@ def drop(
     choice = _choice(topic, error, since, until, tenant, limit)
 
     async def work(dead: DeadLetters, console: Console) -> None:
-        chosen = choice.of(await dead.letters(_topics(choice)))
+        chosen = choice.of(await dead.list_all(_topics(choice)))
         if dry_run:
             console.print(_table(chosen, with_state=False))
         else:
@@ -201,7 +201,7 @@ async def _dead_letters(cluster: Cluster) -> AsyncIterator[DeadLetters]:
         await reader.close()
 
 
-def _table(letters: Sequence[Letter], *, with_state: bool) -> Table:
+def _table(letters: Sequence[DeadLetter], *, with_state: bool) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("topic", "offset", "time", "stage", "error", "request id", "tenant"):
         table.add_column(heading, no_wrap=heading != "error", overflow="fold")
@@ -244,6 +244,6 @@ def _body(value: bytes | None) -> str:
 def _told(outcome: Outcome) -> Text:
     letter = outcome.letter
     if outcome.refused:
-        return Text(f"    {letter.place}: refused: {plain(outcome.refused)}", style="yellow")
+        return Text(f"    {letter.location}: refused: {plain(outcome.refused)}", style="yellow")
     to = "" if outcome.offset is None else f" (offset {outcome.offset})"
-    return Text(f"    {letter.place} -> {letter.topic.name}{to}  {plain(letter.request_id)}")
+    return Text(f"    {letter.location} -> {letter.topic.name}{to}  {plain(letter.request_id)}")

@@ -19,7 +19,7 @@ from penstock.messages.chat import (
     AnswerText,
     ChatRequested,
     Citation,
-    Place,
+    CitedSpan,
     RequestCancelled,
     RequestFailed,
     Seen,
@@ -268,8 +268,8 @@ def _common(one: str, other: str) -> int:
     return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def _places(answer: Answer) -> list[Place]:
-    places = [Place(document_id=c.document_id, start=c.start, end=c.end) for c in answer.citations]
+def _places(answer: Answer) -> list[CitedSpan]:
+    places = [CitedSpan(document_id=c.document_id, start=c.start, end=c.end) for c in answer.citations]
     return list(dict.fromkeys(places))
 
 

@@ -16,7 +16,7 @@ _FORMAT = "penstock-lora-1"
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class AdapterMetadata:
     """What an adapter fits and came from; hashes are SHA-256."""
 
     base: str
@@ -35,7 +35,7 @@ class About:
         return self.alpha / self.rank
 
 
-def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> None:
+def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: AdapterMetadata) -> None:
     """Write an adapter; the same arrays and facts give the same bytes."""
     texts = {
         "format": _FORMAT,
@@ -53,7 +53,7 @@ def save(path: Path, arrays: dict[str, NDArray[np.float16]], about: About) -> No
     path.write_bytes(to_bytes(arrays, metadata=texts))  # save_file's are readable by their owner alone
 
 
-def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:
+def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], AdapterMetadata]:
     """Return an adapter's arrays by name, and what it says of itself.
 
     `NAME.lora_a` is (rank, in), `NAME.lora_b` is (out, rank). Raises AdapterError for any other
@@ -70,8 +70,8 @@ def load(path: Path) -> tuple[dict[str, NDArray[np.float16]], About]:
         raise AdapterError(f"{path} is no adapter, or damaged: {error}") from error
 
 
-def _about(texts: dict[str, str]) -> About:
-    return About(
+def _about(texts: dict[str, str]) -> AdapterMetadata:
+    return AdapterMetadata(
         base=texts["base"],
         rank=int(texts["rank"]),
         alpha=float(texts["alpha"]),

@@ -332,7 +332,7 @@ class Seen(Part, frozen=True, kw_only=True):
     whole_ms: Count | None = None
 
 
-class Place(Part, frozen=True, kw_only=True):
+class CitedSpan(Part, frozen=True, kw_only=True):
     """The place in a document that a citation names, in characters."""
 
     document_id: Name
@@ -355,5 +355,5 @@ class AnswerCompared(Event, frozen=True, kw_only=True):
     after: Seen
     equal: bool
     first_difference: Count | None = None
-    added: tuple[Place, ...] = ()
-    removed: tuple[Place, ...] = ()
+    added: tuple[CitedSpan, ...] = ()
+    removed: tuple[CitedSpan, ...] = ()

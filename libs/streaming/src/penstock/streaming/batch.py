@@ -11,18 +11,18 @@ from penstock.streaming.acknowledgements import Acknowledgements
 from penstock.streaming.attempts import attempt
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Means, Work
+from penstock.streaming.processors import RunnerContext, Work
 from penstock.streaming.stage import Batch
-from penstock.streaming.tracing import about
+from penstock.streaming.tracing import work_context
 from penstock.telemetry import names
-from penstock.telemetry.about import work_for
 from penstock.telemetry.spans import current, fail
+from penstock.telemetry.work_context import set_work_context
 
 
 class BatchProcessor:
     """Runs a `Batch` stage (port: Processor)."""
 
-    def __init__(self, processing: Batch, means: Means) -> None:
+    def __init__(self, processing: Batch, means: RunnerContext) -> None:
         self._handle = processing.handle
         self._size = processing.size
         self._outbox, self._failures, self._spans, self._clock_ms, self._meter = means
@@ -106,7 +106,7 @@ class BatchProcessor:
     async def _together(self, works: Sequence[Work], spans: Sequence[Span]) -> HandlerError | None:
         """Handle works within a span: that of the only one, or one of their own for many."""
         if len(works) == 1:
-            work_for(about(works[0].topic.name, works[0].received.envelope))
+            set_work_context(work_context(works[0].topic.name, works[0].received.envelope))
             with use_span(spans[0], record_exception=False, set_status_on_exception=False):
                 return await self._attempt(works, spans)
         with current(self._spans.batch(works[0].topic.name, spans)) as span:

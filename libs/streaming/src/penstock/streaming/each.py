@@ -12,11 +12,11 @@ from penstock.messages.envelope import Envelope
 from penstock.streaming.acknowledgements import Acknowledgements
 from penstock.streaming.attempts import attempt
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Means, Work
+from penstock.streaming.processors import RunnerContext, Work
 from penstock.streaming.stage import Each
-from penstock.streaming.tracing import about
-from penstock.telemetry.about import work_for
+from penstock.streaming.tracing import work_context
 from penstock.telemetry.spans import current
+from penstock.telemetry.work_context import set_work_context
 
 LOOKAHEAD_BYTES = 8 << 20
 """So much of what waits is read ahead, so that its deadlines and cancellations are looked at."""
@@ -31,7 +31,7 @@ class EachProcessor:
     waiting: a request that has failed already, is past its deadline, or is given up.
     """
 
-    def __init__(self, processing: Each, means: Means) -> None:
+    def __init__(self, processing: Each, means: RunnerContext) -> None:
         self._handle = processing.handle
         self._concurrency = processing.concurrency
         self._retry_seconds = processing.retry_seconds
@@ -130,7 +130,7 @@ class EachProcessor:
     async def _process(self, work: Work) -> None:
         envelope = work.received.envelope
         began = self._meter.now()
-        work_for(about(work.topic.name, envelope))
+        set_work_context(work_context(work.topic.name, envelope))
         with current(self._spans.process(envelope, work.record, self._begun(work))) as span:
             error = await attempt(
                 lambda deadline: self._emit_all(work, span, deadline),

@@ -9,7 +9,7 @@ from penstock.streaming.attempts import DeadlineExceeded
 from penstock.streaming.errors import HandlerError
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Record
-from penstock.streaming.tracing import about
+from penstock.streaming.tracing import work_context
 from penstock.telemetry.spans import fail
 
 log = structlog.get_logger()
@@ -28,7 +28,7 @@ class Failures:
         fail(span, error.code)
         log.warning(
             "request_failed",
-            **about(topic.name, envelope).fields,
+            **work_context(topic.name, envelope).fields,
             code=error.code,
             topic=topic.name,
             partition=record.partition.number,

@@ -14,12 +14,12 @@ from penstock.streaming.acknowledgements import Acknowledgements
 from penstock.streaming.attempts import DeadlineExceeded, fault, too_large
 from penstock.streaming.errors import HandlerError, PermanentError
 from penstock.streaming.ports import Partition, RecordTooLarge
-from penstock.streaming.processors import Means, Work
+from penstock.streaming.processors import RunnerContext, Work
 from penstock.streaming.stage import Fold, Outgoing, Received
-from penstock.streaming.tracing import about
+from penstock.streaming.tracing import work_context
 from penstock.telemetry import names
-from penstock.telemetry.about import About, working_for
 from penstock.telemetry.spans import current
+from penstock.telemetry.work_context import WorkContext, use_work_context
 
 GRACE_MS = 2_000  # past its deadline, for the one who ends requests to say so
 KEPT_MS = 600_000
@@ -39,7 +39,7 @@ class _Subject:
     """
 
     first: Work | None
-    whom: About
+    whom: WorkContext
     span: Span
     began: float
     epoch: int
@@ -79,7 +79,7 @@ class FoldProcessor:
     was away, or is behind, fails no answer whose end it has yet to read.
     """
 
-    def __init__(self, processing: Fold[object], means: Means) -> None:
+    def __init__(self, processing: Fold[object], means: RunnerContext) -> None:
         self._handle = processing.handle
         self._outbox, self._failures, self._spans, _, self._meter = means
         self._open: dict[tuple[Partition, str], _Subject] = {}
@@ -103,7 +103,7 @@ class FoldProcessor:
         elif subject.epoch != received.envelope.epoch:
             subject.epoch = received.envelope.epoch
             subject.span.add_event(names.EVENT_TAKEN_OVER, {names.PENSTOCK_EPOCH: subject.epoch})
-        with working_for(subject.whom):
+        with use_work_context(subject.whom):
             self._take(key, subject, work)
         if subject.first is not work:
             work.done()  # the first one holds the commit back, and so all that follow are read again
@@ -164,7 +164,7 @@ class FoldProcessor:
         if known is None:
             due_ms = self._log_ms.get(partition, 0)
             self._open[key] = _Subject(
-                None, About(subject), INVALID_SPAN, self._meter.now(), 0, due_ms, error=_unreadable()
+                None, WorkContext(subject), INVALID_SPAN, self._meter.now(), 0, due_ms, error=_unreadable()
             )
             return True
         fails, known.error, known.state = known.error is None, known.error or _unreadable(), None
@@ -199,7 +199,7 @@ class FoldProcessor:
     def _begin(self, work: Work) -> _Subject:
         envelope = work.received.envelope
         span = self._spans.process(envelope, work.record)
-        whom = about(work.topic.name, envelope)
+        whom = work_context(work.topic.name, envelope)
         due_ms = envelope.deadline_ms + GRACE_MS if envelope.deadline_ms else _NEVER_MS
         return _Subject(work, whom, span, self._meter.now(), envelope.epoch, due_ms)
 
@@ -240,8 +240,8 @@ class FoldProcessor:
             self._meter.processed(first.topic.name, subject.began, subject.span, subject.error)
         first.done()
 
-    def _start(self, work: Coroutine[Any, Any, None], whom: About) -> asyncio.Task[None]:
-        with working_for(whom):
+    def _start(self, work: Coroutine[Any, Any, None], whom: WorkContext) -> asyncio.Task[None]:
+        with use_work_context(whom):
             task = asyncio.create_task(work)
         self._ending.add(task)
         task.add_done_callback(self._finished)

@@ -16,7 +16,7 @@ from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka.client import reading
 from penstock.streaming.admin import open_admin
 from penstock.streaming.connection import Cluster
-from penstock.streaming.deadletters import DONE, DONE_OFFSET
+from penstock.streaming.dead_letters import DONE, DONE_OFFSET
 from penstock.streaming.ports import Group, Partition
 
 OFFSETS_TOPIC = "__consumer_offsets"
@@ -203,7 +203,7 @@ def _read_letters(cluster: Cluster, ends: Mapping[Any, int]) -> dict[str, set[in
 
 
 def _tally(waiting: set[int], records: Collection[Any]) -> None:
-    """Add letters, and take away those that a marker names (see `deadletters`)."""
+    """Add letters, and take away those that a marker names (see `dead_letters`)."""
     for record in records:
         headers = dict(record.headers)
         if DONE in headers:

@@ -14,9 +14,9 @@ from penstock.messages.envelope import Envelope, derived_id
 from penstock.messages.event import Event
 from penstock.streaming.each import LOOKAHEAD_BYTES, EachProcessor, size_of
 from penstock.streaming.ports import Partition
-from penstock.streaming.processors import Means, Work
+from penstock.streaming.processors import RunnerContext, Work
 from penstock.streaming.stage import Each, Journaled, Outgoing, Received
-from penstock.streaming.takeover import Claim, Place, Takeover, Written, note_of
+from penstock.streaming.takeover import Claim, JournaledSubject, JournalPosition, Takeover, note_of
 
 REMEMBER_MS = 30_000
 """For how long the next owner learns of a subject that has ended, so that its event is not handled again."""
@@ -26,7 +26,7 @@ HANDOVER_SECONDS = 1.0
 """For how long a stop waits for what runs before it is handed over."""
 
 
-_NOWHERE = Place(0, 0)
+_NOWHERE = JournalPosition(0, 0)
 
 
 class _Turn(NamedTuple):
@@ -59,19 +59,19 @@ class _Owned:
     claim: Claim | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     held: list[Work] = field(default_factory=list)
-    lows: dict[str, Place] = field(default_factory=dict)
-    open: dict[str, Written] = field(default_factory=dict)
+    lows: dict[str, JournalPosition] = field(default_factory=dict)
+    open: dict[str, JournaledSubject] = field(default_factory=dict)
     forget_ms: dict[str, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     early: list[Work] = field(default_factory=list)
     known_since_ms: int = 0
-    written: Place = _NOWHERE
+    written: JournalPosition = _NOWHERE
 
 
 class JournalProcessor(EachProcessor):
     """Runs a `Journaled` stage (port: Processor)."""
 
-    def __init__(self, processing: Journaled, means: Means, takeover: Takeover) -> None:
+    def __init__(self, processing: Journaled, means: RunnerContext, takeover: Takeover) -> None:
         super().__init__(Each(self._handle_one, processing.concurrency), means)
         self._journal_handle = processing.handle
         self._wants_no_slot = processing.needs_no_slot
@@ -260,7 +260,7 @@ class JournalProcessor(EachProcessor):
     def _acknowledged(self, work: Work, offset: int) -> None:
         owned = self._owned.get(work.received.partition)
         if owned is not None and owned.claim is not None:
-            owned.written = max(owned.written, Place(offset, owned.claim.marker.epoch))
+            owned.written = max(owned.written, JournalPosition(offset, owned.claim.marker.epoch))
 
 
 def _due(until_ms: dict[str, int], now_ms: int) -> list[str]:

@@ -26,12 +26,12 @@ class Record(NamedTuple):
     timestamp_ms: int
 
 
-class Written(int):
+class AcknowledgedOffset(int):
     """The offset of a record that the broker has acknowledged; it knows the partition, too."""
 
     partition: int
 
-    def __new__(cls, offset: int, partition: int) -> "Written":
+    def __new__(cls, offset: int, partition: int) -> "AcknowledgedOffset":
         written = super().__new__(cls, offset)
         written.partition = partition
         return written

@@ -7,10 +7,10 @@ from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
 from penstock.messages.topics import Topic
 from penstock.streaming.failures import Failures
-from penstock.streaming.metering import StageMeter
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import Partition, Record
 from penstock.streaming.stage import Received
+from penstock.streaming.stage_instrumentation import StageMeter
 from penstock.streaming.tracing import Spans
 
 
@@ -23,7 +23,7 @@ class Work(NamedTuple):
     done: Callable[[], None]
 
 
-class Means(NamedTuple):
+class RunnerContext(NamedTuple):
     """What every processor needs to do its work; `clock_ms` gives Unix milliseconds."""
 
     outbox: Outbox

@@ -20,19 +20,19 @@ from penstock.streaming.errors import PermanentError
 from penstock.streaming.failures import Failures
 from penstock.streaming.fold import FoldProcessor
 from penstock.streaming.journal import JournalProcessor
-from penstock.streaming.metering import StageMeter
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.outbox import Outbox
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Polled, Producer, Reader, Record
-from penstock.streaming.processors import Means, Processor, Work
+from penstock.streaming.processors import Processor, RunnerContext, Work
 from penstock.streaming.quarantine import Quarantine, Tolerance
 from penstock.streaming.share import Share
 from penstock.streaming.stage import Batch, Each, Journaled, Stage
+from penstock.streaming.stage_instrumentation import StageMeter
 from penstock.streaming.takeover import Takeover
-from penstock.streaming.tracing import Spans, about
-from penstock.telemetry.about import work_for
-from penstock.telemetry.meters import watched
+from penstock.streaming.tracing import Spans, work_context
+from penstock.telemetry.instruments import watched
 from penstock.telemetry.spans import current
+from penstock.telemetry.work_context import set_work_context
 
 POLL_SECONDS = 0.1
 IDLE_POLL_SECONDS = 1.0
@@ -78,7 +78,7 @@ class Runner:
         self._outbox = Outbox(stage, producer, self._spans, self._clock)
         self._failures = Failures(self._outbox)
         self._meter = StageMeter(stage, offsets, self._clock, self._outbox.buried, monotonic)
-        means = Means(self._outbox, self._failures, self._spans, self._clock, self._meter)
+        means = RunnerContext(self._outbox, self._failures, self._spans, self._clock, self._meter)
         self._processor = _processor(stage, means, lambda topic: self._takeover(topic, journal, instance))
         offsets.note = self._processor.note
         self._meter.waiting = self._processor.waiting
@@ -243,7 +243,7 @@ class Runner:
         done()
 
     async def _fail_or_bury(self, record: Record, topic: Topic, envelope: Envelope, error: str) -> None:
-        work_for(about(topic.name, envelope))
+        set_work_context(work_context(topic.name, envelope))
         with current(self._spans.process(envelope, record)) as span:
             if self._processor.abandon(record.partition, envelope.subject):
                 invalid = PermanentError("invalid_event", f"A record of the request was invalid: {error}")
@@ -272,7 +272,7 @@ async def _before(stopping: asyncio.Task[bool], work: asyncio.Task[Any]) -> bool
     return False
 
 
-def _processor(stage: Stage, means: Means, takeover: Callable[[Topic], Takeover]) -> Processor:
+def _processor(stage: Stage, means: RunnerContext, takeover: Callable[[Topic], Takeover]) -> Processor:
     processing = stage.processing
     if isinstance(processing, Each):
         return EachProcessor(processing, means)

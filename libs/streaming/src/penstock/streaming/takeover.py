@@ -33,7 +33,7 @@ POLL_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-class Place(NamedTuple):
+class JournalPosition(NamedTuple):
     """An offset of a journal, and the epoch in force there."""
 
     offset: int
@@ -41,13 +41,13 @@ class Place(NamedTuple):
 
 
 @dataclass(slots=True)
-class Written:
+class JournaledSubject:
     """What the journal holds of one subject: where that begins, its events, and whether it has ended.
 
     `traceparent` is the last that one of them carries.
     """
 
-    low: Place
+    low: JournalPosition
     bodies: list[tuple[str, bytes | None]] = field(default_factory=list)
     ended: bool = False
     traceparent: str = ""
@@ -70,8 +70,8 @@ class Claim:
     That is what the journal holds from `start` on, written since `since_ms` (Unix ms).
     """
 
-    marker: Place
-    subjects: dict[str, Written]
+    marker: JournalPosition
+    subjects: dict[str, JournaledSubject]
     start: int = 0
     since_ms: int = 0
 
@@ -155,7 +155,7 @@ class Takeover:
     def _at(self, source: Partition) -> Partition:
         return Partition(self._journal.name, source.number)
 
-    async def _mark(self, source: Partition, epoch: int) -> tuple[str, Place]:
+    async def _mark(self, source: Partition, epoch: int) -> tuple[str, JournalPosition]:
         at = self._at(source)
         envelope = Envelope(
             id=uuid4().hex,
@@ -169,7 +169,7 @@ class Takeover:
         body = codec.encode(EpochStarted(instance=self._instance))
         key = envelope.subject.encode()
         offset = await self._producer.send(at.topic, key, body, to_headers(envelope), at.number)
-        return envelope.id, Place(offset, epoch)
+        return envelope.id, JournalPosition(offset, epoch)
 
     async def _read_past(self, targets: Mapping[Partition, int], books: Mapping[Partition, "_Book"]) -> None:
         by_number = {source.number: book for source, book in books.items()}
@@ -193,7 +193,7 @@ class _Book:
     def __init__(self, epoch: int) -> None:
         self.fence = Fence(epoch)
         self.marker = ""
-        self.subjects: dict[str, Written] = {}
+        self.subjects: dict[str, JournaledSubject] = {}
         self.since_ms = 0
 
     def enter(self, record: Record) -> None:
@@ -209,7 +209,9 @@ class _Book:
                 self.marker = envelope.id
             return
         kind = codec.event_types().get(envelope.type)
-        written = self.subjects.setdefault(envelope.subject, Written(Place(record.offset, envelope.epoch)))
+        written = self.subjects.setdefault(
+            envelope.subject, JournaledSubject(JournalPosition(record.offset, envelope.epoch))
+        )
         if kind is None or written.ended:
             return
         if kind.TERMINAL:
@@ -220,7 +222,7 @@ class _Book:
             written.traceparent = envelope.traceparent or written.traceparent
 
 
-def note_of(epoch: int, low: Place) -> str:
+def note_of(epoch: int, low: JournalPosition) -> str:
     """Return what an owner keeps with its commits: its epoch, and from where the journal is still needed."""
     return f"{epoch} {low.offset} {low.epoch}"
 
@@ -229,5 +231,5 @@ def _epoch(note: str) -> int:
     return int(note.split()[0]) if note else 0
 
 
-def _low(note: str) -> Place | None:
-    return Place(*map(int, note.split()[1:])) if note else None
+def _low(note: str) -> JournalPosition | None:
+    return JournalPosition(*map(int, note.split()[1:])) if note else None

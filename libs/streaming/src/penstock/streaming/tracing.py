@@ -18,24 +18,28 @@ from opentelemetry.trace import INVALID_SPAN, Link, Span, SpanKind
 
 from penstock.messages.envelope import Envelope
 from penstock.streaming.clock import unix_ms
-from penstock.streaming.ports import Record, Written
+from penstock.streaming.ports import AcknowledgedOffset, Record
 from penstock.telemetry import names
-from penstock.telemetry.about import About
 from penstock.telemetry.spans import context_of, fail, link_to, within
+from penstock.telemetry.work_context import WorkContext
 
 LINK_HEADER = "tracelink"
 """Of a replayed record: the `traceparent` it had before."""
 _DOCUMENTS = "documents."
 
 
-def about(topic: str, envelope: Envelope) -> About:
+def work_context(topic: str, envelope: Envelope) -> WorkContext:
     """Return for whom a record is handled: what its subject is, its topic says."""
-    return _about(topic.startswith(_DOCUMENTS), envelope.subject, envelope.tenant)
+    return _work_context(topic.startswith(_DOCUMENTS), envelope.subject, envelope.tenant)
 
 
 @lru_cache(maxsize=1024)  # each hop asks some times
-def _about(is_document: bool, subject: str, tenant: str) -> About:
-    return About(document_id=subject, tenant=tenant) if is_document else About(subject, tenant=tenant)
+def _work_context(is_document: bool, subject: str, tenant: str) -> WorkContext:
+    return (
+        WorkContext(document_id=subject, tenant=tenant)
+        if is_document
+        else WorkContext(subject, tenant=tenant)
+    )
 
 
 class Spans:
@@ -65,7 +69,7 @@ class Spans:
         topic, number = record.partition
         attributes: dict[str, str | int] = {
             **self._process,
-            **about(topic, envelope).attributes,
+            **work_context(topic, envelope).attributes,
             names.MESSAGING_DESTINATION: topic,
             names.MESSAGING_PARTITION: str(number),
             names.MESSAGING_OFFSET: record.offset,
@@ -112,7 +116,7 @@ class Spans:
             return INVALID_SPAN
         attributes = {
             **self._send,
-            **about(topic, envelope).attributes,
+            **work_context(topic, envelope).attributes,
             names.MESSAGING_DESTINATION: topic,
             names.MESSAGING_MESSAGE_ID: envelope.id,
             names.MESSAGING_CONVERSATION_ID: envelope.subject,
@@ -125,13 +129,13 @@ def acknowledge(span: Span, acknowledged: asyncio.Future[int]) -> None:
     if acknowledged.cancelled() or acknowledged.exception() is not None:
         fail(span, "not_acknowledged")
     else:
-        tell_place(span, acknowledged.result())
+        record_position(span, acknowledged.result())
     span.end()
 
 
-def tell_place(span: Span, written: int) -> None:
+def record_position(span: Span, written: int) -> None:
     """Tell where a record that was sent lies."""
-    if isinstance(written, Written) and span.is_recording():
+    if isinstance(written, AcknowledgedOffset) and span.is_recording():
         span.set_attribute(names.MESSAGING_PARTITION, str(written.partition))
         span.set_attribute(names.MESSAGING_OFFSET, int(written))
 

@@ -8,8 +8,8 @@ from opentelemetry.trace import Span, SpanKind
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.telemetry import names
-from penstock.telemetry.about import About, work_for
 from penstock.telemetry.spans import context_of, current, fail_unless_failed
+from penstock.telemetry.work_context import WorkContext, set_work_context
 
 METHODS = frozenset({"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"})
 PROBES = frozenset({"livez", "readyz", "health", "ping", "info", "metrics"})
@@ -54,7 +54,7 @@ class Traced:
 
         headers = dict(scope["headers"])
         if not self._public:
-            work_for(About(_text(headers, REQUEST_ID), tenant=_text(headers, TENANT)))
+            set_work_context(WorkContext(_text(headers, REQUEST_ID), tenant=_text(headers, TENANT)))
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self._tracer.start_span(
             _named(method),

@@ -27,7 +27,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Exemplar
 
-from penstock.telemetry.metric import prometheus_label, prometheus_name, prometheus_unit
+from penstock.telemetry.metric_definition import prometheus_label, prometheus_name, prometheus_unit
 
 _NANO = 1e-9
 Labels = dict[str, str]

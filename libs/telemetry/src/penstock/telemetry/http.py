@@ -8,8 +8,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind
 
 from penstock.telemetry import names
-from penstock.telemetry.about import about
 from penstock.telemetry.spans import fail, traceparent
+from penstock.telemetry.work_context import current_work
 
 _SAY_THE_SAME = (SpanKind.CLIENT, SpanKind.CONSUMER)
 
@@ -35,7 +35,7 @@ class Transport(httpx2.AsyncHTTPTransport):
         parent = trace.get_current_span()
         if not parent.get_span_context().is_valid:
             return await self._send(request)
-        if request_id := about().attributes.get(names.PENSTOCK_REQUEST_ID):
+        if request_id := current_work().attributes.get(names.PENSTOCK_REQUEST_ID):
             request.headers.setdefault("x-request-id", request_id)
         if not parent.is_recording() or getattr(parent, "kind", None) in _SAY_THE_SAME:
             request.headers["traceparent"] = traceparent(parent)

@@ -7,7 +7,7 @@ from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
 
-from penstock.telemetry.about import about
+from penstock.telemetry.work_context import current_work
 
 _SEVERITIES = {
     logging.DEBUG: SeverityNumber.DEBUG,
@@ -34,7 +34,7 @@ class OtlpHandler(logging.Handler):
         event: Mapping[str, Any] = (
             record.msg if isinstance(record.msg, Mapping) else {"event": record.getMessage()}
         )
-        fields = {**about().fields, "logger": record.name, **event}
+        fields = {**current_work().fields, "logger": record.name, **event}
         self._logger.emit(
             timestamp=int(record.created * 1e9),
             severity_number=_SEVERITIES.get(record.levelno, SeverityNumber.UNSPECIFIED),

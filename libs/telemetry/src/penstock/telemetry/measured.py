@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.telemetry import names
 from penstock.telemetry.asgi import METHODS
-from penstock.telemetry.meters import Attributes, histogram, watch
-from penstock.telemetry.metrics import HTTP_ACTIVE, HTTP_DURATION
+from penstock.telemetry.instruments import Attributes, histogram, watch
+from penstock.telemetry.metric_catalog import HTTP_ACTIVE, HTTP_DURATION
 
 
 class Measured:

@@ -8,7 +8,7 @@ from typing import Any
 
 from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
 
-from penstock.telemetry.meters import looked_up
+from penstock.telemetry.instruments import looked_up
 
 LOOK_SECONDS = 2.0
 HEARTBEAT_SECONDS = 20.0

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import psutil
 
-from penstock.telemetry import metrics, names
-from penstock.telemetry.meters import Attributes, watch
+from penstock.telemetry import metric_catalog, names
+from penstock.telemetry.instruments import Attributes, watch
 
 
 def watch_process() -> None:
@@ -17,8 +17,8 @@ def watch_process() -> None:
         used = process.cpu_times()
         return (used.user, {names.CPU_MODE: "user"}), (used.system, {names.CPU_MODE: "system"})
 
-    watch(metrics.CPU_TIME, cpu)
-    watch(metrics.MEMORY, lambda: [(process.memory_info().rss, {})])
-    watch(metrics.THREADS, lambda: [(process.num_threads(), {})])
-    watch(metrics.FILES, lambda: [(process.num_fds(), {})])
-    watch(metrics.UPTIME, lambda: [(time.time() - process.create_time(), {})])
+    watch(metric_catalog.CPU_TIME, cpu)
+    watch(metric_catalog.MEMORY, lambda: [(process.memory_info().rss, {})])
+    watch(metric_catalog.THREADS, lambda: [(process.num_threads(), {})])
+    watch(metric_catalog.FILES, lambda: [(process.num_fds(), {})])
+    watch(metric_catalog.UPTIME, lambda: [(time.time() - process.create_time(), {})])

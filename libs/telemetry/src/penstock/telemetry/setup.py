@@ -23,10 +23,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from penstock.telemetry import names
-from penstock.telemetry.about import AboutEverySpan, about
 from penstock.telemetry.exporting import AtExit, Watched
 from penstock.telemetry.log_records import OtlpHandler
-from penstock.telemetry.metering import set_up_metrics
+from penstock.telemetry.metrics_setup import set_up_metrics
+from penstock.telemetry.work_context import WorkContextProcessor, current_work
 
 OBSERVER = "PENSTOCK_OBSERVER"
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -69,7 +69,7 @@ def endpoint_for(signal: str) -> str | None:
 
 def _set_up_traces(resource: Resource, at_exit: AtExit) -> None:
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.add_span_processor(AboutEverySpan())
+    provider.add_span_processor(WorkContextProcessor())
     if observer := os.environ.get(OBSERVER):
         url = f"{observer.rstrip('/')}/v1/traces"
         exporter = Watched(url, lambda: _observer_exporter(url))
@@ -124,7 +124,8 @@ def _log_exporter() -> Any:
 def set_up_logs(service: str) -> None:
     """Write logs to standard error: coloured lines on a terminal, else one JSON object a line.
 
-    Every event says for whom the work was done that it is of (`penstock.telemetry.about`), and in which span.
+    Every event names the request or document and the tenant it is about (`penstock.telemetry.work_context`),
+    and the span.
     """
     shared: list[structlog.typing.Processor] = [
         _about(service),
@@ -176,9 +177,9 @@ def _trace_ids(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 def _about(service: str) -> structlog.typing.Processor:
     """Return what tells of every event which service it is of, and for whom it worked."""
 
-    def tell(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        for field, value in {"service": service, **about().fields}.items():
+    def add_work(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        for field, value in {"service": service, **current_work().fields}.items():
             event.setdefault(field, value)
         return event
 
-    return tell
+    return add_work

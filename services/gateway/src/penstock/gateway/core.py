@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from opentelemetry import trace
 
-from penstock.gateway.asking import Asking
 from penstock.gateway.budget import Budget
 from penstock.gateway.following import Following
 from penstock.gateway.handler import Exchange, Limits
@@ -16,6 +15,7 @@ from penstock.gateway.ports import IdempotencyKeys, Log
 from penstock.gateway.presence import Presence
 from penstock.gateway.readback import Readback
 from penstock.gateway.recall import RecallLimits, Recalls
+from penstock.gateway.request_intake import RequestIntake
 from penstock.gateway.settings import Settings
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.tracing import Spans
@@ -61,7 +61,7 @@ class Core:
             Budget(settings.max_recalls, "Too many earlier requests are being read. Try again in a moment."),
         )
         self.presence = Presence(lambda: self.exchange.producer, now_ms, settings.ack_timeout_s, randbits)
-        self.asking = Asking(self.exchange, self.recalls, self.presence, keys)
+        self.intake = RequestIntake(self.exchange, self.recalls, self.presence, keys)
 
     def start(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
         """Connect to the log and read it, in tasks of the group that end only when they are cancelled."""

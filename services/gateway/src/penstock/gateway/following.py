@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.gateway.domain.answer import Answer, Told
-from penstock.gateway.domain.asked import Asked
+from penstock.gateway.domain.answer import Answer, Effect
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.messages.event import Event
 
 
@@ -52,8 +52,8 @@ class Subject:
     Its answer holds all that the log said up to the place of the live reader; live events go on from there.
     """
 
-    def __init__(self, asked: Asked, answer: Answer) -> None:
-        self.asked = asked
+    def __init__(self, info: RequestInfo, answer: Answer) -> None:
+        self.info = info
         self.answer = answer
         self.followers: set[Follower] = set()
 
@@ -91,7 +91,9 @@ class Following:
         return subject if subject is not None and subject.usable else None
 
     @contextmanager
-    def follow(self, request_id: str, asked: Asked, answer: Answer | None = None) -> Iterator[Follower]:
+    def subscribe(
+        self, request_id: str, info: RequestInfo, answer: Answer | None = None
+    ) -> Iterator[Follower]:
         """Take part in the answer to a request; its state goes when the last follower has left.
 
         Unless it is followed already, it begins with `answer`, all that the log says of it up to now; None
@@ -99,7 +101,7 @@ class Following:
         """
         subject = self.usable(request_id)
         if subject is None:
-            subject = self._subjects[request_id] = Subject(asked, answer or self.new_answer())
+            subject = self._subjects[request_id] = Subject(info, answer or self.new_answer())
         follower = Follower(subject)
         subject.followers.add(follower)
         try:
@@ -109,20 +111,20 @@ class Following:
             if not subject.followers and self._subjects.get(request_id) is subject:
                 del self._subjects[request_id]
 
-    def tell(self, request_id: str, event: Event) -> Told:
+    def apply(self, request_id: str, event: Event) -> Effect:
         """Pass on what the log says live about a request."""
         subject = self._subjects.get(request_id)
         if subject is None:
-            return Told.NOTHING
-        told = subject.answer.tell(event)
-        if told is Told.NEWS:
+            return Effect.NOTHING
+        effect = subject.answer.apply(event)
+        if effect is Effect.NEWS:
             subject.wake()
-        return told
+        return effect
 
     def fail(self, request_id: str, error: ApiError) -> None:
         """End an answer from here, if it has not ended."""
         subject = self._subjects.get(request_id)
-        if subject is not None and subject.answer.fail(error) is Told.NEWS:
+        if subject is not None and subject.answer.fail(error) is Effect.NEWS:
             subject.wake()
 
     def fail_all(self, error: ApiError) -> None:

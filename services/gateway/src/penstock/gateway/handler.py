@@ -11,8 +11,8 @@ import structlog
 from opentelemetry.trace import Span
 
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.asked import Asked
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.gateway.following import Follower, Following
 from penstock.gateway.punctual import PunctualTimer
 from penstock.messages import ids
@@ -21,7 +21,7 @@ from penstock.messages.envelope import Envelope, derived_id
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming import records
 from penstock.streaming.ports import BrokerError, Producer, RecordTooLarge
-from penstock.streaming.tracing import Spans, tell_place
+from penstock.streaming.tracing import Spans, record_position
 from penstock.telemetry.spans import fail, traceparent, within
 
 SOURCE = "/penstock/gateway"
@@ -71,12 +71,12 @@ class Exchange:
         return self._now_ms() - ids.created_ms(request_id)
 
     @contextmanager
-    def follow(self, request_id: str, asked: Asked) -> Iterator[Follower]:
+    def subscribe(self, request_id: str, info: RequestInfo) -> Iterator[Follower]:
         """Follow the answer to a question that is about to be sent, until the block ends.
 
         The answer has an end at the latest after the request's deadline and grace.
         """
-        with self._following.follow(request_id, asked) as follower, self.limited(request_id):
+        with self._following.subscribe(request_id, info) as follower, self.limited(request_id):
             yield follower
 
     @contextmanager
@@ -117,7 +117,7 @@ class Exchange:
         try:
             async with asyncio.timeout(self._limits.ack_s):
                 await producer.room()
-                tell_place(span, await records.send(producer, CHAT_REQUESTS, envelope, question))
+                record_position(span, await records.send(producer, CHAT_REQUESTS, envelope, question))
         except (BrokerError, TimeoutError) as error:
             fail(span, type(error).__name__)
             log.warning("question_not_written", request_id=request_id, reason=str(error) or "no answer")

@@ -54,7 +54,7 @@ class _Scan:
     target: int
     now_ms: int
 
-    def join(self, wanted: Wanted) -> bool:
+    def add(self, wanted: Wanted) -> bool:
         """Look for one more in this pass, if nothing of it can have been passed."""
         if wanted.since_ms <= self.now_ms:
             return False
@@ -117,7 +117,7 @@ class History:
         partition = wanted.partition
         scan = self._scans.get(partition)
         # A pass with a fixed end might end before what was written since.
-        if scan is None or self._live.position(partition) is None or not scan.join(wanted):
+        if scan is None or self._live.position(partition) is None or not scan.add(wanted):
             self._waiting[partition].append(wanted)
         self._work.set()
 
@@ -171,7 +171,7 @@ class History:
             self._began[partition] = now
             scan = self._scans[partition] = _Scan({}, targets.get(partition, 0), batch.wanted[0].since_ms - 1)
             for wanted in batch.wanted:
-                scan.join(wanted)
+                scan.add(wanted)
             self._keep_waiting(partition, set(batch.wanted))
 
     def _may_begin(self, partition: Partition, now: float) -> bool:

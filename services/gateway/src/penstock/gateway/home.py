@@ -11,7 +11,7 @@ from zlib import crc32
 
 import structlog
 
-from penstock.gateway.domain.answer import Told
+from penstock.gateway.domain.answer import Effect
 from penstock.gateway.following import Following
 from penstock.gateway.handler import Exchange
 from penstock.gateway.ports import Log
@@ -180,10 +180,13 @@ class Home:
         except InvalidEvent as error:
             log.warning("record_is_no_event", request_id=request_id, offset=record.offset, reason=str(error))
             return
-        told = self._following.tell(request_id, event)
-        if told in (Told.GAP, Told.UNEXPECTED):
+        effect = self._following.apply(request_id, event)
+        if effect in (Effect.GAP, Effect.UNEXPECTED):
             log.error(
-                "record_does_not_fit_the_answer", request_id=request_id, offset=record.offset, how=told.value
+                "record_does_not_fit_the_answer",
+                request_id=request_id,
+                offset=record.offset,
+                how=effect.value,
             )
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.asked import Asked
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.gateway.following import Follower
 from penstock.messages import ids
 from penstock.messages.chat import CancelRequested, ClientJoined, ClientLeft
@@ -56,20 +56,20 @@ class Presence:
 
     @contextmanager
     def attending(
-        self, request_id: str, asked: Asked, follower: Follower, connection: Connection
+        self, request_id: str, info: RequestInfo, follower: Follower, connection: Connection
     ) -> Iterator[None]:
         """Note that a client follows an answer while the block runs. Nothing here waits or fails."""
-        if asked.background or follower.answer.final:
+        if info.background or follower.answer.final:
             yield
             return
         if connection.name != FIRST:
-            self._note(request_id, asked.tenant, ClientJoined(connection=connection.name), connection.name)
+            self._note(request_id, info.tenant, ClientJoined(connection=connection.name), connection.name)
         try:
             yield
         finally:
             if not follower.answer.final:
                 left = ClientLeft(connection=connection.name, grace_ms=connection.grace_ms)
-                self._note(request_id, asked.tenant, left, connection.name)
+                self._note(request_id, info.tenant, left, connection.name)
 
     async def cancel(self, request_id: str, tenant: str) -> None:
         """Have a request given up now. Raises ApiError 503 if the log does not take it."""

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import structlog
 
-from penstock.gateway.domain.answer import Answer, Told
-from penstock.gateway.domain.asked import Asked
+from penstock.gateway.domain.answer import Answer, Effect
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.gateway.history import History, Wanted
 from penstock.messages import ids
 from penstock.messages.chat import ChatRequested
@@ -26,7 +26,7 @@ NEAR_MS = 5_000
 log = structlog.get_logger(__name__)
 
 
-class Place(NamedTuple):
+class IdParts(NamedTuple):
     """What an id says: which partition of chat.responses, and the Unix time in milliseconds."""
 
     partition: int
@@ -36,13 +36,13 @@ class Place(NamedTuple):
 class Found(NamedTuple):
     """A question in the log, and the Unix time in milliseconds at which the broker wrote it there."""
 
-    asked: Asked
+    info: RequestInfo
     written_ms: int
 
 
-def place_of(request_id: str) -> Place:
+def id_parts_of(request_id: str) -> IdParts:
     """Return what an id says. Raises ValueError if it is none."""
-    return Place(ids.reply_partition(request_id), ids.created_ms(request_id))
+    return IdParts(ids.reply_partition(request_id), ids.created_ms(request_id))
 
 
 class Readback:
@@ -62,7 +62,7 @@ class Readback:
 
     async def question(self, request_id: str) -> Found | None:
         """Return the question, None if the log has no request of this id."""
-        created_ms = place_of(request_id).created_ms
+        created_ms = id_parts_of(request_id).created_ms
         near = created_ms - NEAR_MS
         found = await self._search(request_id, near, created_ms + 2 * SLACK_MS)
         return found or await self._search(request_id, created_ms - SLACK_MS, near)
@@ -74,7 +74,7 @@ class Readback:
         `written_ms`: when the broker wrote the question, None if that is not known. If that is not before the
         first look's beginning, nor is the answer: one whose beginning is not found has not begun.
         """
-        created_ms = place_of(request_id).created_ms
+        created_ms = id_parts_of(request_id).created_ms
         near = created_ms - NEAR_MS
         all_is_near = written_ms is not None and written_ms >= near
 
@@ -91,9 +91,9 @@ class Readback:
         left = self._partitions
 
         def take(record: Record) -> bool:
-            asked = _asked_in(record, request_id)
-            if asked is not None and not found.done():
-                found.set_result(Found(asked, record.timestamp_ms))
+            info = _info_in(record, request_id)
+            if info is not None and not found.done():
+                found.set_result(Found(info, record.timestamp_ms))
             return found.done()
 
         def end() -> None:
@@ -122,18 +122,18 @@ class Readback:
         adopt: Callable[[Answer], None],
     ) -> bool:
         """Read from `since_ms` on. Return whether what was found, and whether it has no gap, suffices."""
-        place = place_of(request_id)
+        parts = id_parts_of(request_id)
         answer, whole = self._new_answer(), True
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
 
         def take(record: Record) -> bool:
             nonlocal whole
             try:
-                told = answer.tell(records.decode(record, CHAT_RESPONSES).event)
+                effect = answer.apply(records.decode(record, CHAT_RESPONSES).event)
             except InvalidEvent as error:
                 log.warning("record_is_no_event", request_id=request_id, reason=str(error))
                 return False
-            whole = whole and told is not Told.GAP
+            whole = whole and effect is not Effect.GAP
             return answer.end is not None
 
         def end() -> None:
@@ -145,10 +145,10 @@ class Readback:
             done.set_result(found)
 
         wanted = Wanted(
-            Partition(CHAT_RESPONSES.name, place.partition),
+            Partition(CHAT_RESPONSES.name, parts.partition),
             request_id.encode(),
             since_ms,
-            place.created_ms + self._answer_ms + 3 * SLACK_MS,
+            parts.created_ms + self._answer_ms + 3 * SLACK_MS,
             take,
             end,
         )
@@ -159,7 +159,7 @@ class Readback:
             wanted.over = True
 
 
-def _asked_in(record: Record, request_id: str) -> Asked | None:
+def _info_in(record: Record, request_id: str) -> RequestInfo | None:
     try:
         received = records.decode(record, CHAT_REQUESTS)
     except InvalidEvent as error:
@@ -167,4 +167,4 @@ def _asked_in(record: Record, request_id: str) -> Asked | None:
         return None
     if not isinstance(received.event, ChatRequested):
         return None
-    return Asked(received.envelope.tenant, received.event.model, received.event.background)
+    return RequestInfo(received.envelope.tenant, received.event.model, received.event.background)

@@ -14,10 +14,10 @@ from typing import Protocol
 from penstock.gateway.budget import Budget
 from penstock.gateway.domain import errors
 from penstock.gateway.domain.answer import Answer
-from penstock.gateway.domain.asked import Asked
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.gateway.following import Follower, Following
 from penstock.gateway.kept_answers import KeptAnswers
-from penstock.gateway.readback import SLACK_MS, Found, Place, Readback, place_of
+from penstock.gateway.readback import SLACK_MS, Found, IdParts, Readback, id_parts_of
 from penstock.gateway.single_flight import SingleFlight
 from penstock.messages import ids
 from penstock.messages.topics import CHAT_RESPONSES
@@ -70,24 +70,24 @@ class Recalls:
         self._looking = SingleFlight[str, Found | None]("question")
         self._recalling = SingleFlight[str, None]("answer")
 
-    async def asked(self, request_id: str) -> Asked | None:
+    async def find(self, request_id: str) -> RequestInfo | None:
         """Return what was asked in a request, None if there is none of this id, or no more.
 
         Raises ApiError 429, 503.
         """
         subject = self._following.usable(request_id)
         if subject is not None:
-            return subject.asked
-        if self._place(request_id) is None:
+            return subject.info
+        if self._kept_id_parts(request_id) is None:
             return None
         found = self._questions.get(request_id)
         if found is None:
             async with _patience(self._limits.patience_s):
                 found = await self._looking.do(request_id, lambda: self._look(request_id))
-        return None if found is None else found.asked
+        return None if found is None else found.info
 
     @asynccontextmanager
-    async def follow(self, request_id: str, asked: Asked) -> AsyncIterator[Follower]:
+    async def resume(self, request_id: str, info: RequestInfo) -> AsyncIterator[Follower]:
         """Follow the answer to a request that was made before: all of it so far, then live.
 
         Raises ApiError 429, 503.
@@ -97,8 +97,8 @@ class Recalls:
             async with _patience(self._limits.patience_s):
                 await self._live.arrived(partition)
                 while self._following.usable(request_id) is None:
-                    await self._recalling.do(request_id, lambda: self._recall(request_id, asked))
-            with self._following.follow(request_id, asked) as follower:
+                    await self._recalling.do(request_id, lambda: self._recall(request_id, info))
+            with self._following.subscribe(request_id, info) as follower:
                 yield follower
 
     async def close(self) -> None:
@@ -107,14 +107,14 @@ class Recalls:
         await self._recalling.close()
         self._answers.close()
 
-    def _place(self, request_id: str) -> Place | None:
+    def _kept_id_parts(self, request_id: str) -> IdParts | None:
         try:
-            place = place_of(request_id)
+            parts = id_parts_of(request_id)
         except ValueError:
             return None
-        age_ms = self._now_ms() - place.created_ms
+        age_ms = self._now_ms() - parts.created_ms
         kept = -SLACK_MS <= age_ms <= self._limits.retention_ms + SLACK_MS
-        return place if kept and place.partition < CHAT_RESPONSES.partitions else None
+        return parts if kept and parts.partition < CHAT_RESPONSES.partitions else None
 
     async def _look(self, request_id: str) -> Found | None:
         with self._reading.taken():
@@ -126,7 +126,7 @@ class Recalls:
                 self._questions.popitem(last=False)
         return found
 
-    async def _recall(self, request_id: str, asked: Asked) -> None:
+    async def _recall(self, request_id: str, info: RequestInfo) -> None:
         """Read an answer back, and follow it for those who wait, or will come back for it."""
         partition = ids.reply_partition(request_id)
         question = self._questions.get(request_id)
@@ -134,7 +134,7 @@ class Recalls:
         with ExitStack() as hold:
 
             def adopt(answer: Answer) -> None:
-                hold.enter_context(self._following.follow(request_id, asked, answer))
+                hold.enter_context(self._following.subscribe(request_id, info, answer))
                 self._answers.keep(hold.pop_all(), answer)
 
             with self._reading.taken():

@@ -40,7 +40,7 @@ from penstock.streaming.server import Server
 from penstock.streaming.worker import stop_on_signals
 from penstock.telemetry.asgi import Traced
 from penstock.telemetry.http import Transport
-from penstock.telemetry.meters import watch_readiness, watched
+from penstock.telemetry.instruments import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 
 KEEP_CONNECTION_S = 75
@@ -74,7 +74,7 @@ class Gateway:
         ingestion = Upstream("ingestion", "PENSTOCK_INGESTION", settings.ingestion, client)
         self.service = Service(
             self.core.exchange,
-            self.core.asking,
+            self.core.intake,
             self.core.presence,
             self.models,
             Access(self.accounts, time.monotonic, settings.key_cache_s),

@@ -13,10 +13,10 @@ from penstock.generation.domain.gather import Piece, Put
 from penstock.generation.domain.loops import LoopGuard
 from penstock.generation.domain.prompt import render
 from penstock.generation.domain.visible import Visible
+from penstock.generation.generation_span import GenerationSpan
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused, End, Token
-from penstock.generation.timely import Patience, watched
-from penstock.generation.told import Told
+from penstock.generation.stream_timeout import StreamTimeouts, watched
 from penstock.messages.chat import ChatRetrieved, FinishReason, Sampling
 
 
@@ -32,12 +32,17 @@ class Answer:
     """
 
     def __init__(
-        self, pool: Pool, request: ChatRetrieved, earlier: Earlier, patience: Patience, told: Told
+        self,
+        pool: Pool,
+        request: ChatRetrieved,
+        earlier: Earlier,
+        timeouts: StreamTimeouts,
+        span: GenerationSpan,
     ) -> None:
         self._pool = pool
         self._request = request
-        self._patience = patience
-        self._told = told
+        self._timeouts = timeouts
+        self._span = span
         self._calls = Calls()
         self._texts = [earlier.text] if earlier.text else []
         self._tokens = earlier.tokens
@@ -51,7 +56,7 @@ class Answer:
         """Put visible text.
 
         Raises BackendRefused, Interrupted, or BackendFailed when backends have failed at it, not only been
-        away, for `patience.retry` s.
+        away, for `timeouts.retry` s.
         """
         self._progress = _now()
         retries = AsyncRetrying(
@@ -61,11 +66,11 @@ class Answer:
             reraise=True,
             before_sleep=self._tell,
         )
-        with self._told.current():
+        with self._span.current():
             async for trial in retries:
                 with trial:
                     await self._attempt(put)
-        self._told.ends(self.reason, self.written, "".join(self._texts), looped=self.looped)
+        self._span.ends(self.reason, self.written, "".join(self._texts), looped=self.looped)
 
     async def _attempt(self, put: Put) -> None:
         """Continue the visible text: whatever an attempt before it held back is written anew."""
@@ -80,7 +85,7 @@ class Answer:
                 "The answer was interrupted, and one sampled with a seed cannot go on. Please ask again."
             )
         if text:
-            self._told.continues(len(text))
+            self._span.continues(len(text))
         sampling = msgspec.structs.replace(self._request.sampling, max_tokens=rest)
         try:
             await self._leased(text, sampling, put)
@@ -97,18 +102,18 @@ class Answer:
             self._progress += _now() - asked  # to wait for a slot is no failure
             self.asked = True
             prompt = render(self._request, backend.profile.prompt)
-            self._told.has_slot(backend.url, prompt)
+            self._span.has_slot(backend.url, prompt)
             guard = LoopGuard(text) if backend.profile.loop_guard else None
             visible = Visible(sampling.stop, self._tokens, guard)
             if self._is_stopped(visible):
                 return
             with self._calls.measured(self._request, backend.url, self._tokens) as call:
                 stream = backend.stream(prompt + text, sampling)
-                async with watched(self._patience) as watchdog, aclosing(stream):
+                async with watched(self._timeouts) as watchdog, aclosing(stream):
                     async for items in stream:
                         self._progress = watchdog.feed()
-                        if not self._told.has_token:
-                            self._told.first_token()
+                        if not self._span.has_token:
+                            self._span.first_token()
                         if self._take(items, visible, call, put):
                             return
                 raise BackendFailed("the stream ended without its last event")
@@ -142,7 +147,7 @@ class Answer:
     def _tell(self, state: RetryCallState) -> None:
         failure = state.outcome.exception() if state.outcome else None
         if failure is not None:
-            self._told.retries(failure, state.attempt_number)
+            self._span.retries(failure, state.attempt_number)
 
     def _is_hopeless(self, state: RetryCallState) -> bool:
         failure = state.outcome.exception() if state.outcome else None
@@ -150,7 +155,7 @@ class Answer:
             return True  # the passages are quoted instead
         if isinstance(failure, BackendBusy | BackendAway):
             self._progress = _now()  # it has not failed at this request: the deadline decides
-        return _now() - self._progress >= self._patience.retry
+        return _now() - self._progress >= self._timeouts.retry
 
 
 def _now() -> float:

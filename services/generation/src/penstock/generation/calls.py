@@ -9,9 +9,9 @@ from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendAway, BackendBusy, BackendFailed, BackendRefused
 from penstock.messages.chat import ChatRetrieved
 from penstock.messages.event import Event
-from penstock.telemetry import metrics, names
-from penstock.telemetry.meters import Attributes, Read, histogram
-from penstock.telemetry.metric import Metric
+from penstock.telemetry import metric_catalog, names
+from penstock.telemetry.instruments import Attributes, Read, histogram
+from penstock.telemetry.metric_definition import MetricDefinition
 
 _ERRORS = {
     BackendAway: "backend_away",
@@ -34,8 +34,8 @@ class Calls:
     """Measures requests to backends, by OpenTelemetry's conventions for clients of GenAI servers."""
 
     def __init__(self) -> None:
-        self._duration = histogram(metrics.CLIENT_DURATION)
-        self._usage = histogram(metrics.TOKEN_USAGE)
+        self._duration = histogram(metric_catalog.CLIENT_DURATION)
+        self._usage = histogram(metric_catalog.TOKEN_USAGE)
 
     @contextmanager
     def measured(self, request: ChatRetrieved, url: str, written: int) -> Iterator[Call]:
@@ -55,7 +55,7 @@ class Calls:
                 self._usage.record(call.tokens, {**about, names.GEN_AI_TOKEN_TYPE: "output"})
 
 
-def reads_of(pool: Pool, loops: Mapping[str, int]) -> Mapping[Metric, Read]:
+def reads_of(pool: Pool, loops: Mapping[str, int]) -> Mapping[MetricDefinition, Read]:
     """Return what is to be looked up of the backends, and of the loops by model."""
 
     def slots() -> Iterator[tuple[float, Attributes]]:
@@ -65,9 +65,11 @@ def reads_of(pool: Pool, loops: Mapping[str, int]) -> Mapping[Metric, Read]:
             yield max(0, backend.slots - backend.busy), {**where, names.PENSTOCK_STATE: "free"}
 
     return {
-        metrics.SLOTS: slots,
-        metrics.LOOPS: lambda: [(count, {names.GEN_AI_REQUEST_MODEL: m}) for m, count in list(loops.items())],
-        metrics.BACKEND_UP: lambda: [(int(one.is_up), server_of(one.url)) for one in pool.usage()],
+        metric_catalog.SLOTS: slots,
+        metric_catalog.LOOPS: lambda: [
+            (count, {names.GEN_AI_REQUEST_MODEL: m}) for m, count in list(loops.items())
+        ],
+        metric_catalog.BACKEND_UP: lambda: [(int(one.is_up), server_of(one.url)) for one in pool.usage()],
     }
 
 

@@ -114,7 +114,7 @@ class CancellationLog:
         reason, look_again_ms = self._presence.verdict(request_id, now)
         seconds = None if look_again_ms is None else (look_again_ms - now) / 1000
         for watch in watches:
-            watch.tell(reason, seconds, lambda: self._look(request_id))
+            watch.update(reason, seconds, lambda: self._look(request_id))
 
 
 class _Watch:
@@ -125,7 +125,7 @@ class _Watch:
         self._timer: asyncio.TimerHandle | None = None
         self.cancelled: asyncio.Future[CancelReason] = self._loop.create_future()
 
-    def tell(
+    def update(
         self, reason: CancelReason | None, again_seconds: float | None, look: Callable[[], None]
     ) -> None:
         if self._timer is not None:

@@ -10,10 +10,10 @@ from penstock.generation.calls import prompt_tokens
 from penstock.generation.domain.earlier import Earlier, recall
 from penstock.generation.domain.gather import gather
 from penstock.generation.domain.policy import without_model
+from penstock.generation.generation_span import GenerationSpan
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendFailed, BackendRefused, Cancellations
-from penstock.generation.timely import Patience
-from penstock.generation.told import Told
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import (
     CancelReason,
     ChatRetrieved,
@@ -36,11 +36,16 @@ class Generation:
     """Handles ChatRetrieved. Traces have its text only with `trace_content`."""
 
     def __init__(
-        self, pool: Pool, cancellations: Cancellations, patience: Patience, *, trace_content: bool = False
+        self,
+        pool: Pool,
+        cancellations: Cancellations,
+        timeouts: StreamTimeouts,
+        *,
+        trace_content: bool = False,
     ) -> None:
         self._pool = pool
         self._cancellations = cancellations
-        self._patience = patience
+        self._timeouts = timeouts
         self._trace_content = trace_content
         self.loops: Counter[str] = Counter()
         """By model, how many answers the loop guard has ended."""
@@ -74,14 +79,14 @@ class Generation:
         leaving = asyncio.create_task(handover.wait())
         try:
             with self._cancellations.watch(received.envelope.subject) as cancelled:
-                told = Told(request, content=self._trace_content)
-                run = _Run(self._pool, self._patience, request, cancelled, leaving, told, self.loops)
+                span = GenerationSpan(request, content=self._trace_content)
+                run = _Run(self._pool, self._timeouts, request, cancelled, leaving, span, self.loops)
                 try:
                     async with aclosing(run.events(known)) as events:
                         async for event in events:
                             yield Outgoing(CHAT_GENERATED, event)
                 finally:
-                    told.span.end()
+                    span.span.end()
         finally:
             leaving.cancel()
 
@@ -92,19 +97,19 @@ class _Run:
     def __init__(
         self,
         pool: Pool,
-        patience: Patience,
+        timeouts: StreamTimeouts,
         request: ChatRetrieved,
         cancelled: asyncio.Future[CancelReason],
         leaving: asyncio.Task[bool],
-        told: Told,
+        span: GenerationSpan,
         loops: Counter[str],
     ) -> None:
         self._pool = pool
-        self._patience = patience
+        self._timeouts = timeouts
         self._request = request
         self._cancelled = cancelled
         self._leaving = leaving
-        self._told = told
+        self._span = span
         self._loops = loops
         self._length = 0
         self._tokens = 0
@@ -121,7 +126,7 @@ class _Run:
         if (grounding := self._without_model()) is not None:
             yield self._finish_without_model(grounding)
             return
-        answer = Answer(self._pool, self._request, earlier, self._patience, self._told)
+        answer = Answer(self._pool, self._request, earlier, self._timeouts, self._span)
         try:
             async with aclosing(self._texts(answer)) as texts:
                 async for text in texts:
@@ -132,7 +137,7 @@ class _Run:
             if self._cancelled.done():
                 yield self._cancellation(asked=answer.asked or earlier.text != "")
             elif self._leaving.done():
-                self._told.gives_up("handed_over")
+                self._span.gives_up("handed_over")
             else:
                 yield self._finish(answer)
 
@@ -150,21 +155,21 @@ class _Run:
         return None if self._length else without_model(self._request, reachable=self._pool.is_reachable)
 
     def _finish_without_model(self, grounding: Grounding) -> GenerationFinished:
-        self._told.gives_up(grounding)
+        self._span.gives_up(grounding)
         usage = Usage(prompt_tokens=0, completion_tokens=0)
         return GenerationFinished(length=0, finish_reason="stop", usage=usage, grounding=grounding)
 
     def _end_after(self, error: Interrupted | BackendRefused | BackendFailed) -> Event:
         """Return the end of a request that no backend answers (any more). Raises PermanentError."""
         if isinstance(error, Interrupted):
-            self._told.fails("answer_interrupted")
+            self._span.fails("answer_interrupted")
             return _interrupted(str(error))
         if isinstance(error, BackendRefused):
-            self._told.fails("backend_refused")
+            self._span.fails("backend_refused")
             return RequestFailed(code="backend_refused", message=str(error), status=400, stage="generation")
         if (grounding := self._without_model()) is not None:
             return self._finish_without_model(grounding)
-        self._told.fails("backend_unavailable")
+        self._span.fails("backend_unavailable")
         raise PermanentError("backend_unavailable", f"The model server failed: {error}", 503) from error
 
     def _finish(self, answer: Answer) -> GenerationFinished:
@@ -176,7 +181,7 @@ class _Run:
 
     def _cancellation(self, *, asked: bool) -> RequestCancelled:
         """Return the end of a request that is given up. A prompt that no model has read costs nothing."""
-        self._told.gives_up("cancelled")
+        self._span.gives_up("cancelled")
         read = prompt_tokens(self._request) if asked else 0
         usage = Usage(prompt_tokens=read, completion_tokens=self._tokens)
         return RequestCancelled(reason=self._cancelled.result(), length=self._length, usage=usage)

@@ -10,7 +10,7 @@ from penstock.generation.domain.gather import pause
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.settings import Settings
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_GENERATED, CHAT_RETRIEVED
 from penstock.streaming import worker
@@ -20,7 +20,7 @@ from penstock.streaming.ports import Broker
 from penstock.streaming.settings import read_settings
 from penstock.streaming.share import Share
 from penstock.streaming.stage import Journaled, Stage
-from penstock.telemetry.meters import watch_readiness, watched
+from penstock.telemetry.instruments import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -75,8 +75,8 @@ class Parts(NamedTuple):
 def assemble(settings: Settings, pool: Pool, broker: Broker, clock: BrokerClock) -> Parts:
     """Return the service's parts, wired together."""
     cancellations = CancellationLog(lambda partition, start: broker.open_reader([partition], start), clock)
-    patience = Patience(first_token=settings.first_token_seconds, token=settings.stall_seconds)
-    generation = Generation(pool, cancellations, patience, trace_content=settings.trace_content)
+    timeouts = StreamTimeouts(first_token=settings.first_token_seconds, token=settings.stall_seconds)
+    generation = Generation(pool, cancellations, timeouts, trace_content=settings.trace_content)
     journaled = Journaled(
         generation.handle, lambda: pool.slots, CHAT_GENERATED, generation.needs_no_slot, pool.share
     )

@@ -22,8 +22,8 @@ from penstock.inference.adapters.openvino_text import KV_BLOCK_TOKENS, TextModel
 from penstock.inference.domain.generation import Limits
 from penstock.inference.settings import Settings
 from penstock.telemetry.asgi import Traced
+from penstock.telemetry.instruments import watch_readiness
 from penstock.telemetry.measured import Measured
-from penstock.telemetry.meters import watch_readiness
 from penstock.telemetry.setup import set_up
 
 log = structlog.get_logger(__name__)
@@ -102,7 +102,7 @@ def main() -> None:
         signal.signal(number, lambda *_: None)
     server.run()
     code = 1 if failed or not server.started else 0
-    if not assembly.engine.join(1.0):
+    if not assembly.engine.wait_closed(1.0):
         # The thread is inside OpenVINO (loading, or a long step) and cannot be interrupted; the interpreter
         # must not tear down what it uses, so the process ends here.
         os._exit(code)

@@ -14,10 +14,10 @@ from penstock.ingestion.adapters.log import KAFKA, Connection
 from penstock.ingestion.adapters.publisher import LogPublisher
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.adapters.search import RetrievalSearcher
+from penstock.ingestion.handler.maintenance import Acknowledged, Cleaner, Relay, Sweeper, Waker
 from penstock.ingestion.handler.open_work import OpenWork
 from penstock.ingestion.handler.pace import CLEAN, COUNT, RELAY, RING, SWEEP, Pace
 from penstock.ingestion.handler.stores import StoreKeeper
-from penstock.ingestion.handler.upkeep import Acknowledged, Cleaner, Relay, Sweeper, Waker
 from penstock.ingestion.handler.uploads import Uploads
 from penstock.ingestion.settings import AppSettings
 from penstock.messages.flows import FLOWS
@@ -28,7 +28,7 @@ from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Batch, Stage
 from penstock.streaming.worker import run, serve, stop_on_signals, wait_for
 from penstock.telemetry.asgi import Traced
-from penstock.telemetry.meters import watch_readiness, watched
+from penstock.telemetry.instruments import watch_readiness, watched
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 

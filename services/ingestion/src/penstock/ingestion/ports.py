@@ -175,7 +175,7 @@ class Garbage(Protocol):
         """Give the name of a blob to remove within the block, "" if it is needed, None at the end."""
 
 
-class Written(NamedTuple):
+class OutboxEvent(NamedTuple):
     """An event to be written to the log, in the order of its number; in which trace it was decided on."""
 
     number: int
@@ -188,7 +188,7 @@ class Written(NamedTuple):
 class Outbox(Protocol):
     """Events that were decided on together with a change of the records."""
 
-    async def next(self, limit: int) -> list[Written]:
+    async def next(self, limit: int) -> list[OutboxEvent]:
         """Return the oldest, in order."""
 
     async def done(self, numbers: Sequence[int]) -> None:
@@ -266,7 +266,7 @@ class Publisher(Protocol):
     async def publish(self, tenant: str, parts: Sequence[DocumentChunked]) -> None:
         """Write a document's parts."""
 
-    async def send(self, written: Sequence[Written]) -> None:
+    async def send(self, written: Sequence[OutboxEvent]) -> None:
         """Write events in order."""
 
     async def take_back(self, leftovers: Sequence[Leftover]) -> None:

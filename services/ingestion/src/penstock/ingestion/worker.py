@@ -30,7 +30,7 @@ from penstock.streaming.errors import HandlerError
 from penstock.streaming.health import HealthServer
 from penstock.streaming.settings import read_settings
 from penstock.streaming.worker import wait_for
-from penstock.telemetry.meters import watch_readiness
+from penstock.telemetry.instruments import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -73,7 +73,7 @@ class Bench:
         """Put back what is in hand."""
         self._loop.call_soon_threadsafe(self._stop.set)
 
-    def join(self) -> None:
+    def close(self) -> None:
         """Wait for the end of everything."""
         self.stop()
         if self._life is not None:
@@ -147,7 +147,7 @@ def main() -> None:
         pool="threads", concurrency=settings.worker_concurrency, loglevel="WARNING", quiet=True
     )
     worker.start()
-    bench.join()
+    bench.close()
 
 
 if __name__ == "__main__":

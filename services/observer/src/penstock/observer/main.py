@@ -31,7 +31,7 @@ from penstock.streaming.clock import unix_ms
 from penstock.streaming.server import Server
 from penstock.streaming.settings import read_settings
 from penstock.streaming.worker import run, stop_on_signals, wait_for
-from penstock.telemetry.meters import watch_readiness
+from penstock.telemetry.instruments import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 

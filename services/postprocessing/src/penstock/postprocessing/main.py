@@ -9,7 +9,7 @@ from penstock.postprocessing.handler import Postprocessing
 from penstock.streaming import worker
 from penstock.streaming.settings import read_settings
 from penstock.streaming.stage import Fold, Stage
-from penstock.telemetry.meters import watch_readiness
+from penstock.telemetry.instruments import watch_readiness
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 

@@ -18,9 +18,9 @@ from penstock.retrieval.searching import Searcher
 from penstock.streaming import records
 from penstock.streaming.ports import BrokerError, Partition, Reader, Record
 from penstock.streaming.stage import Outgoing, Received
-from penstock.streaming.tracing import about
-from penstock.telemetry.about import working_for
+from penstock.streaming.tracing import work_context
 from penstock.telemetry.spans import context_of
+from penstock.telemetry.work_context import use_work_context
 
 POLL_S = 5.0
 RETRY_S = 5.0
@@ -87,7 +87,7 @@ class Ahead:
             envelope = asked.envelope
             with (
                 trace.use_span(trace.get_current_span(context_of(envelope.traceparent))),
-                working_for(about(CHAT_REQUESTS.name, envelope)),
+                use_work_context(work_context(CHAT_REQUESTS.name, envelope)),
             ):
                 self._searcher.expect(scope_of(envelope.tenant, asked.event.search), query)
 

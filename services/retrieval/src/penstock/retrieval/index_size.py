@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from penstock.retrieval.ports import SearchIndex
 from penstock.streaming.errors import TransientError
-from penstock.telemetry.meters import Attributes
+from penstock.telemetry.instruments import Attributes
 
 LOOK_SECONDS = 15.0
 
@@ -24,7 +24,7 @@ class IndexSize:
         if self._chunks is not None:
             yield self._chunks, {}
 
-    async def follow(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Look again and again until `stop` is set. An index that is away was told of by who needed it."""
         while not stop.is_set():
             with suppress(TransientError):

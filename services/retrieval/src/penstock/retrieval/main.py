@@ -22,8 +22,8 @@ from penstock.streaming import worker
 from penstock.streaming.errors import leaves
 from penstock.streaming.health import HealthServer
 from penstock.streaming.settings import read_settings
-from penstock.telemetry.meters import watch, watch_readiness
-from penstock.telemetry.metrics import INDEX_CHUNKS
+from penstock.telemetry.instruments import watch, watch_readiness
+from penstock.telemetry.metric_catalog import INDEX_CHUNKS
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.setup import set_up
 
@@ -68,8 +68,8 @@ async def _run(settings: Settings) -> None:
             for server in servers:
                 tasks.create_task(server.serve())
             tasks.create_task(worker.wait_for(EMBEDDINGS, embedder.health, readiness, stop))
-            tasks.create_task(size.follow(stop))
-            tasks.create_task(floor.follow(stop))
+            tasks.create_task(size.run(stop))
+            tasks.create_task(floor.run(stop))
             try:
                 await replica.run()
             finally:

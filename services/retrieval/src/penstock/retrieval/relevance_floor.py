@@ -26,7 +26,7 @@ class RelevanceFloor:
         self._model = ""
         self.value = UNKNOWN_MODEL
 
-    async def follow(self, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
         """Look it up now and then until `stop` is set."""
         while not stop.is_set():
             pause_s = LOOKED_UP_EVERY_S if await self.look_up() else RETRY_S

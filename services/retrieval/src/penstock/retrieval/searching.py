@@ -100,7 +100,7 @@ def _together(rankings: Sequence[Sequence[Found]]) -> list[Found]:
     """Return what was found for several queries, each passage as good as it is for the best of them."""
     best: dict[tuple[str, str, int, int], Found] = {}
     for found in (found for ranking in rankings for found in ranking):
-        other = best.get(found.place)
+        other = best.get(found.location)
         if other is None or found.score > other.score:
-            best[found.place] = found
+            best[found.location] = found
     return sorted(best.values(), key=best_first)

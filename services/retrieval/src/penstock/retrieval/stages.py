@@ -1,7 +1,7 @@
 """The two stages of retrieval: questions, which have a deadline, and documents, which have none."""
 
 from penstock.messages.topics import CHAT_RETRIEVED, CHAT_TOKENIZED, DOCUMENTS_CHUNKED, DOCUMENTS_DELETED
-from penstock.retrieval.adapters.patient import PatientEmbedder
+from penstock.retrieval.adapters.retrying_embedder import RetryingEmbedder
 from penstock.retrieval.ahead import Ahead
 from penstock.retrieval.handler import Indexer, Retriever
 from penstock.retrieval.ports import Embedder, Opened
@@ -23,7 +23,7 @@ def questions(searcher: Searcher, floor: RelevanceFloor, ahead: Ahead, settings:
 def documents(embedder: Embedder, opened: Opened, settings: Settings) -> Stage:
     """Return the stage that fills an index: it reads all documents, in a group for this index alone."""
     indexer = Indexer(
-        PatientEmbedder(embedder), opened.index, settings.embedding_size, announces=settings.announces
+        RetryingEmbedder(embedder), opened.index, settings.embedding_size, announces=settings.announces
     )
     group = f"{settings.instance}-indexer-{opened.id}"
     return Stage(

@@ -15,8 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from penstock.database.engine import file_of, is_sqlite, parse_url, shown
 from penstock.database.errors import FAILURES, reason_of
-from penstock.database.schema import Found, Schema, Standing
-from penstock.database.schema import look as look_at
+from penstock.database.schema import Found, Schema, Standing, check_schema
 from penstock.devstack.db import SETTINGS
 from penstock.devstack.doctor.finding import Finding, error, warning
 from penstock.devstack.doctor.runner import in_thread
@@ -75,7 +74,7 @@ async def _one(scene: Scene, database: Database) -> list[Finding]:
     engine = create_async_engine(_reading_only(url, file), hide_parameters=True)
     try:
         async with asyncio.timeout(2 * scene.needs.reply_s), engine.connect() as connection:
-            found = await connection.run_sync(look_at, database.schema)
+            found = await connection.run_sync(check_schema, database.schema)
             findings = list(_outdated(database, where, found))
             works = not any(finding.severity == "error" for finding in findings)
             if database.service == "ingestion" and works and scene.status is not None:

@@ -9,6 +9,7 @@ from penstock.messages.envelope import Headers
 from penstock.messages.topics import TOPICS, Topic
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import (
+    AcknowledgedOffset,
     BrokerError,
     Committable,
     Extent,
@@ -20,7 +21,6 @@ from penstock.streaming.ports import (
     RecordTooLarge,
     Since,
     Start,
-    Written,
 )
 
 MAX_RECORD_BYTES = 4 << 20
@@ -109,7 +109,7 @@ class MemoryBroker:
         partition = Partition(topic, number)
         log = self._logs[partition]
         log.append(Record(partition, len(log), key, value, headers, self.now_ms()))
-        return Written(log[-1].offset, number)
+        return AcknowledgedOffset(log[-1].offset, number)
 
     def read(self, positions: dict[Partition, int], limit: int = 500) -> list[Record]:
         """Return what lies at and after `positions`, and move them."""
@@ -128,7 +128,7 @@ class MemoryBroker:
         except TimeoutError:
             return
 
-    async def tell(self) -> None:
+    async def notify(self) -> None:
         """Wake all that wait for news."""
         async with self._news:
             self._news.notify_all()
@@ -278,7 +278,7 @@ class MemoryProducer:
         return asyncio.ensure_future(self._acknowledge(outcome))
 
     async def _acknowledge(self, outcome: int | BrokerError) -> int:
-        await self._broker.tell()
+        await self._broker.notify()
         if isinstance(outcome, BrokerError):
             raise outcome
         return outcome

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from penstock.messages.envelope import Headers
 from penstock.streaming.ports import BrokerError
 from penstock.telemetry import names
-from penstock.telemetry import stage_metrics as metrics
-from penstock.telemetry.meters import Attributes, watched
+from penstock.telemetry import stage_metric_catalog as metrics
+from penstock.telemetry.instruments import Attributes, watched
 
 MAX_PENDING_BYTES = 16 << 20
 

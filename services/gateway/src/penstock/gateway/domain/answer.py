@@ -16,7 +16,7 @@ from penstock.messages.event import Event
 from penstock.messages.reading import Gap, Splice
 
 
-class Told(Enum):
+class Effect(Enum):
     """What an event meant for the answer."""
 
     NEWS = "news"
@@ -48,10 +48,10 @@ class Answer:
         """Characters so far."""
         return self._splice.length
 
-    def tell(self, event: Event) -> Told:
+    def apply(self, event: Event) -> Effect:
         """Take in the next event of the log."""
         if self.end is not None:
-            return Told.NOTHING
+            return Effect.NOTHING
         match event:
             case AnswerText(start=start, text=text):
                 return self._add(start, text)
@@ -60,17 +60,17 @@ class Answer:
             case AnswerCompleted():
                 return self._complete(event)
             case RequestCancelled(length=length, reason=reason):
-                return Told.GAP if length > self.length else self._end(cancelled(reason))
+                return Effect.GAP if length > self.length else self._end(cancelled(reason))
             case RequestFailed(status=status, code=code, message=message):
                 return self._end(ApiError(status, code, message, retry_after_s=_retry_after(status)))
-        return Told.UNEXPECTED
+        return Effect.UNEXPECTED
 
-    def fail(self, error: ApiError) -> Told:
+    def fail(self, error: ApiError) -> Effect:
         """End the answer from here, not from the log, unless it has ended."""
         if self.end is not None:
-            return Told.NOTHING
+            return Effect.NOTHING
         self.end = error
-        return Told.NEWS
+        return Effect.NEWS
 
     def text_from(self, start: int, limit: int) -> str:
         """Return up to `limit` characters from `start` on."""
@@ -79,20 +79,20 @@ class Answer:
         self._text.seek(start)
         return self._text.read(limit)
 
-    def _begin(self) -> Told:
+    def _begin(self) -> Effect:
         if self.started:
-            return Told.NOTHING
+            return Effect.NOTHING
         self.started = True
-        return Told.NEWS
+        return Effect.NEWS
 
-    def _add(self, start: int, text: str) -> Told:
+    def _add(self, start: int, text: str) -> Effect:
         known = self._splice.length
         try:
             fresh = self._splice.add(start, text)
         except Gap:
-            return Told.GAP
+            return Effect.GAP
         if not fresh:
-            return Told.NOTHING
+            return Effect.NOTHING
         if known + len(fresh) > self.max_chars:
             self._splice = Splice(known)
             message = f"The answer is longer than {self.max_chars} characters. Set a lower max_tokens."
@@ -102,21 +102,21 @@ class Answer:
         self._text.seek(known)
         self._text.write(fresh)
         self.started = True
-        return Told.NEWS
+        return Effect.NEWS
 
-    def _complete(self, event: AnswerCompleted) -> Told:
+    def _complete(self, event: AnswerCompleted) -> Effect:
         if event.length > self.length:
-            return Told.GAP
+            return Effect.GAP
         if event.length < self.length:
             message = "The answer's parts do not fit together. Try again."
             return self._end(ApiError(500, "answer_inconsistent", message))
         self.started = True
         return self._end(event)
 
-    def _end(self, end: AnswerCompleted | ApiError) -> Told:
+    def _end(self, end: AnswerCompleted | ApiError) -> Effect:
         self.end = end
         self.final = True
-        return Told.NEWS
+        return Effect.NEWS
 
 
 def _retry_after(status: int) -> int:

@@ -111,7 +111,7 @@ class BatchEngine(Generic[ModelT]):
         for sequence in list(self._open):
             self._finish(sequence, Delta((), error=IncompleteGenerationError()))
 
-    def join(self, timeout_s: float) -> bool:
+    def wait_closed(self, timeout_s: float) -> bool:
         """Wait for the thread; return whether it has ended."""
         self._thread.join(timeout_s)
         return not self._thread.is_alive()

@@ -7,7 +7,7 @@ import msgspec
 from opentelemetry import trace
 
 from penstock.ingestion.adapters.log import Connection
-from penstock.ingestion.ports import Leftover, Written
+from penstock.ingestion.ports import Leftover, OutboxEvent
 from penstock.messages.documents import (
     DocumentChunked,
     DocumentDeleted,
@@ -45,7 +45,7 @@ class LogPublisher:
             await self._open().room()
         await asyncio.gather(*acks)
 
-    async def send(self, written: Sequence[Written]) -> None:
+    async def send(self, written: Sequence[OutboxEvent]) -> None:
         acks = [
             self._send(
                 one.tenant, one.subject, f"{one.subject}/outbox/{one.number}", one.event, one.traceparent

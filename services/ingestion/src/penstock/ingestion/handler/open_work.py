@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from penstock.ingestion.ports import Census, Jobs
-from penstock.telemetry import metrics, names
-from penstock.telemetry.meters import Attributes, Read
-from penstock.telemetry.metric import Metric
+from penstock.telemetry import metric_catalog, names
+from penstock.telemetry.instruments import Attributes, Read
+from penstock.telemetry.metric_definition import MetricDefinition
 
 _STATES = ("queued", "parsing", "embedding", "indexing")
 
@@ -27,9 +27,12 @@ class OpenWork:
         if self._census.states:
             self._found()
 
-    def reads(self) -> Mapping[Metric, Read]:
+    def reads(self) -> Mapping[MetricDefinition, Read]:
         """Return what the metrics are to be told."""
-        return {metrics.JOBS: self._by_state, metrics.OLDEST_JOB: lambda: [(self._oldest_s(), {})]}
+        return {
+            metric_catalog.JOBS: self._by_state,
+            metric_catalog.OLDEST_JOB: lambda: [(self._oldest_s(), {})],
+        }
 
     def _by_state(self) -> Iterator[tuple[float, Attributes]]:
         states = self._census.states

@@ -24,7 +24,7 @@ from penstock.ingestion.domain.model import (
     file_blob,
 )
 from penstock.ingestion.domain.parsed import Parsed, ParseFailed
-from penstock.ingestion.handler.told import step, work_on
+from penstock.ingestion.handler.spans import step, work_on
 from penstock.ingestion.ports import (
     BlobMissing,
     Blobs,
@@ -40,8 +40,8 @@ from penstock.ingestion.ports import (
 from penstock.messages.documents import Chunk, searchable_text
 from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.ports import BrokerError
-from penstock.telemetry import metrics, names
-from penstock.telemetry.meters import histogram
+from penstock.telemetry import metric_catalog, names
+from penstock.telemetry.instruments import histogram
 from penstock.telemetry.spans import fail
 
 PIPELINE = "1"
@@ -81,7 +81,7 @@ class Worker:
         self._tools = tools
         self._pipeline = f"{PIPELINE} {model}"
         self._owner = owner
-        self._duration = histogram(metrics.WORK_DURATION)
+        self._duration = histogram(metric_catalog.WORK_DURATION)
 
     async def drain(self, stop: asyncio.Event) -> int:
         """Work on what there is until `stop` is set, and return how many documents that were.

@@ -9,7 +9,7 @@ from penstock.streaming.adapters.kafka.overview import open_overview
 from penstock.streaming.admin import delete_before
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.connection import Cluster, by_kafka_python
-from penstock.streaming.deadletters import DeadLetters
+from penstock.streaming.dead_letters import DeadLetters
 from penstock.streaming.ports import Overview, Reader
 from penstock.streaming.worker import topics_awaited
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from penstock.observer.domain.pipeline import Backend, Slots
 from penstock.observer.domain.points import Last, LastPoints
-from penstock.telemetry import metrics, names, stage_metrics
+from penstock.telemetry import metric_catalog, names, stage_metric_catalog
 
 _SERVER = (names.SERVER_ADDRESS, names.SERVER_PORT)
 
@@ -21,25 +21,25 @@ class Telling:
 
     def ready(self, service: str) -> bool | None:
         """Return whether all processes of a service are ready."""
-        told = self._points.of(metrics.READY.name, service)
+        told = self._points.of(metric_catalog.READY.name, service)
         return all(last.point.value == 1 for last in told) if told else None
 
     def waiting(self, group: str) -> int | None:
         """Return how many records wait that nobody has taken up."""
-        return _total(self._of_group(stage_metrics.LAG.name, group))
+        return _total(self._of_group(stage_metric_catalog.LAG.name, group))
 
     def lag_tokens(self, group: str) -> int | None:
         """Return how many tokens what waits will take."""
-        return _total(self._of_group(stage_metrics.LAG_TOKENS.name, group))
+        return _total(self._of_group(stage_metric_catalog.LAG_TOKENS.name, group))
 
     def retries_per_s(self, group: str) -> float | None:
         """Return how many attempts a second are repeated."""
-        rates = [last.per_second for last in self._of_group(stage_metrics.RETRIES.name, group)]
+        rates = [last.per_second for last in self._of_group(stage_metric_catalog.RETRIES.name, group)]
         return sum(rate for rate in rates if rate is not None) if rates else None
 
     def jobs(self) -> dict[str, int] | None:
         """Return how many documents are in which state."""
-        told = self._points.of(metrics.JOBS.name)
+        told = self._points.of(metric_catalog.JOBS.name)
         if not told:
             return None
         return {
@@ -57,7 +57,7 @@ class Telling:
         Each replica of generation tells what it uses of a backend itself, and counts the rest as free.
         """
         up: dict[str, bool] = {}
-        for last in self._points.of(metrics.BACKEND_UP.name):
+        for last in self._points.of(metric_catalog.BACKEND_UP.name):
             name = _server(last)
             up[name] = up.get(name, False) or last.point.value == 1
         used, whole = self._places()
@@ -73,7 +73,7 @@ class Telling:
         """Return what is used of each backend by all, and how much there is."""
         used: dict[str, int] = {}
         seen: dict[tuple[str, object], int] = {}
-        for last in self._points.of(metrics.SLOTS.name):
+        for last in self._points.of(metric_catalog.SLOTS.name):
             name, value = _server(last), int(last.point.value)
             if last.point.attributes.get(names.PENSTOCK_STATE) == "used":
                 used[name] = used.get(name, 0) + value
@@ -85,7 +85,7 @@ class Telling:
 
     def _queued(self) -> int | None:
         """Return what waits within the only backend, if that is our own engine."""
-        told = self._points.of(metrics.ENGINE_QUEUE.name)
+        told = self._points.of(metric_catalog.ENGINE_QUEUE.name)
         return int(told[0].point.value) if len(told) == 1 else None
 
     def _of_group(self, name: str, group: str) -> list[Last]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from penstock.messages.topics import TOPICS, Topic
 from penstock.observer.domain.errors import ApiError, invalid, no_such
 from penstock.observer.ports import Log
-from penstock.streaming.deadletters import Choice, Letter, topic_named
+from penstock.streaming.dead_letters import Choice, DeadLetter, topic_named
 from penstock.streaming.ports import Extent, Partition, Record
 
 COUNT_SECONDS = 1.0
@@ -30,7 +30,7 @@ class LetterWish:
 class LetterPage(NamedTuple):
     """Some letters, how many there are in all that fit, and before which to go on (None: all seen)."""
 
-    letters: Sequence[Letter]
+    letters: Sequence[DeadLetter]
     total: int
     next: str | None
 
@@ -46,18 +46,18 @@ class Letters:
         """Return letters that nobody has dealt with. Raises BrokerError, ApiError 400."""
         topics = (_topic(wish.topic),) if wish.topic else TOPICS
         async with self._turn, self._log.dead_letters() as dead:
-            letters = Choice(error=wish.error, tenant=wish.tenant).of(await dead.letters(topics))
+            letters = Choice(error=wish.error, tenant=wish.tenant).of(await dead.list_all(topics))
         newest = letters[::-1]
         rest = newest[_after(newest, wish.before) :] if wish.before else newest
         page = rest[: wish.limit]
         more = len(rest) > len(page)
         return LetterPage(page, len(letters), name_of(page[-1]) if more and page else None)
 
-    async def one(self, topic_name: str, offset: int) -> tuple[Letter, Record]:
+    async def one(self, topic_name: str, offset: int) -> tuple[DeadLetter, Record]:
         """Return a letter with its record. Raises BrokerError, ApiError 404."""
         topic = _known(topic_name)
         async with self._turn, self._log.dead_letters() as dead:
-            letter = _found(await dead.letters((topic,)), offset)
+            letter = _found(await dead.list_all((topic,)), offset)
             record = await dead.record(topic, offset)
         if record is None:
             raise no_such("dead letter")
@@ -67,7 +67,7 @@ class Letters:
         """Send a letter again, and return its new offset. Raises BrokerError, ApiError 404, 409."""
         topic = _known(topic_name)
         async with self._turn, self._log.dead_letters() as dead:
-            letter = _open_one(await dead.letters((topic,)), offset)
+            letter = _open_one(await dead.list_all((topic,)), offset)
             outcomes = [outcome async for outcome in dead.replay([letter], force=force)]
             if not outcomes:
                 raise no_such("dead letter")
@@ -80,7 +80,7 @@ class Letters:
         """Be done with a letter. Raises BrokerError, ApiError 404, 409."""
         topic = _known(topic_name)
         async with self._turn, self._log.dead_letters() as dead:
-            await dead.drop([_open_one(await dead.letters((topic,)), offset)])
+            await dead.drop([_open_one(await dead.list_all((topic,)), offset)])
             await dead.trim((topic,))
 
 
@@ -111,17 +111,17 @@ class LetterCounts:
         async with self._log.dead_letters() as dead:
             with suppress(TimeoutError):
                 async with asyncio.timeout(COUNT_SECONDS):
-                    letters = await dead.letters([topic for topic in topics if counts[topic]])
+                    letters = await dead.list_all([topic for topic in topics if counts[topic]])
                 counts = {t: sum(not letter.state for letter in letters if letter.topic == t) for t in topics}
         self._counted |= {topic: (places[topic], count) for topic, count in counts.items()}
 
 
-def name_of(letter: Letter) -> str:
+def name_of(letter: DeadLetter) -> str:
     """Return what a letter is called in a page's `next` and `before`."""
     return f"{letter.topic.name}/{letter.offset}"
 
 
-def _after(letters: Sequence[Letter], name: str) -> int:
+def _after(letters: Sequence[DeadLetter], name: str) -> int:
     """Return how many letters to skip: up to the named one, or all that are newer if it is gone."""
     at = next((at for at, letter in enumerate(letters) if name_of(letter) == name), None)
     if at is None:
@@ -143,14 +143,14 @@ def _known(name: str) -> Topic:
     return topic
 
 
-def _found(letters: Sequence[Letter], offset: int) -> Letter:
+def _found(letters: Sequence[DeadLetter], offset: int) -> DeadLetter:
     letter = next((letter for letter in letters if letter.offset == offset), None)
     if letter is None:
         raise no_such("dead letter")
     return letter
 
 
-def _open_one(letters: Sequence[Letter], offset: int) -> Letter:
+def _open_one(letters: Sequence[DeadLetter], offset: int) -> DeadLetter:
     letter = _found(letters, offset)
     if letter.state:
         raise ApiError(409, "done", f"It was {letter.state} before.")

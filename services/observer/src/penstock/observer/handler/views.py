@@ -20,7 +20,7 @@ from penstock.observer.handler.lookup import Lookup, Records, RecordView
 from penstock.observer.handler.streams import Changes
 from penstock.observer.handler.watching import Watching
 from penstock.observer.ports import Traces
-from penstock.streaming.deadletters import Letter
+from penstock.streaming.dead_letters import DeadLetter
 from penstock.streaming.ports import BrokerError, Record
 
 log = structlog.get_logger()
@@ -108,7 +108,7 @@ class Views:
         viewer.require_operator()
         return await self._letters.page(wish)
 
-    async def letter(self, viewer: Viewer, topic: str, offset: int) -> tuple[Letter, Record]:
+    async def letter(self, viewer: Viewer, topic: str, offset: int) -> tuple[DeadLetter, Record]:
         """Return one dead letter. Raises ApiError 403, 404; BrokerError."""
         viewer.require_operator()
         return await self._letters.one(topic, offset)

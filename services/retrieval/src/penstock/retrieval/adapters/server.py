@@ -26,29 +26,29 @@ class ServerPoints:
         self._collection = collection
 
     async def search(self, searches: Sequence[Nearest]) -> list[list[Hit]]:
-        async with asking("search"):
+        async with translated_errors("search"):
             answers = await self._client.query_batch_points(self._collection, [_request(s) for s in searches])
         return [[Hit(str(p.id), p.score) for p in a.points] for a in answers]
 
     async def upsert(self, points: Sequence[Point]) -> None:
         for start in range(0, len(points), _STEP):
-            async with asking("upsert"):
+            async with translated_errors("upsert"):
                 step = [_point(point) for point in points[start : start + _STEP]]
                 await self._client.upsert(self._collection, step, wait=True)
 
     async def remove(self, within: Json) -> None:
-        async with asking("remove"):
+        async with translated_errors("remove"):
             await self._client.delete(
                 self._collection, models.FilterSelector(filter=_filter(within)), wait=True
             )
 
     async def retrieve(self, ids: Sequence[str], *, with_payload: bool) -> dict[str, Json]:
-        async with asking("retrieve"):
+        async with translated_errors("retrieve"):
             found = await self._client.retrieve(self._collection, ids, with_payload=with_payload)
         return {str(point.id): point.payload or {} for point in found}
 
     async def any(self, within: Json) -> bool:
-        async with asking("any"):
+        async with translated_errors("any"):
             found, _ = await self._client.scroll(
                 self._collection, scroll_filter=_filter(within), limit=1, with_payload=False
             )
@@ -56,11 +56,11 @@ class ServerPoints:
 
     async def size(self) -> int:
         tenants = _filter({"must_not": [{"is_empty": {"key": points.TENANT}}]})
-        async with asking("size"):
+        async with translated_errors("size"):
             return (await self._client.count(self._collection, tenants, exact=False)).count
 
     async def count(self, within: Json) -> int:
-        async with asking("count"):
+        async with translated_errors("count"):
             return (await self._client.count(self._collection, _filter(within), exact=True)).count
 
     async def flush(self) -> None:
@@ -78,7 +78,7 @@ async def create_collection(client: AsyncQdrantClient, name: str, vector_size: i
         f"{NUMBERS}[].key": word.model_copy(update={"nested": NUMBERS}),
         f"{NUMBERS}[].number": models.FloatIndexParams(type=models.FloatIndexType.FLOAT, nested=NUMBERS),
     }
-    async with asking("create_collection"):
+    async with translated_errors("create_collection"):
         await client.create_collection(
             name,
             vectors_config={DENSE: models.VectorParams(size=vector_size, distance=models.Distance.COSINE)},
@@ -121,7 +121,7 @@ def _filter(json: Json) -> models.Filter:
 
 
 @asynccontextmanager
-async def asking(call: str) -> AsyncIterator[None]:
+async def translated_errors(call: str) -> AsyncIterator[None]:
     """Give the client's errors as ours."""
     try:
         yield

@@ -10,7 +10,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from penstock.retrieval.adapters.points import DENSE
 from penstock.retrieval.adapters.qdrant import LAYOUT, QdrantIndex
-from penstock.retrieval.adapters.server import ServerPoints, asking, create_collection
+from penstock.retrieval.adapters.server import ServerPoints, create_collection, translated_errors
 from penstock.retrieval.ports import IndexUnusable, Opened
 from penstock.streaming.errors import TransientError
 
@@ -54,11 +54,11 @@ class ServerHome:
                 create_alias=models.CreateAlias(collection_name=opened.id, alias_name=ALIAS)
             )
         )
-        async with asking("adopt"):
+        async with translated_errors("adopt"):
             await self._client.update_collection_aliases(steps)
 
     async def discard(self, opened: Opened) -> None:
-        async with asking("discard"):
+        async with translated_errors("discard"):
             await self._client.delete_collection(opened.id)
 
     async def close(self) -> None:
@@ -71,12 +71,12 @@ class ServerHome:
         return QdrantIndex(ServerPoints(self._client, name))
 
     async def _current(self) -> str | None:
-        async with asking("aliases"):
+        async with translated_errors("aliases"):
             aliases = (await self._client.get_aliases()).aliases
         return next((alias.collection_name for alias in aliases if alias.alias_name == ALIAS), None)
 
     async def _check(self, name: str) -> None:
-        async with asking("check"):
+        async with translated_errors("check"):
             vectors = (await self._client.get_collection(name)).config.params.vectors
         size = vectors[DENSE].size if isinstance(vectors, dict) else 0
         if size != self._vector_size:
@@ -84,7 +84,7 @@ class ServerHome:
 
     async def _sweep(self, current: str) -> None:
         """Remove new indexes that a process before this one did not finish."""
-        async with asking("sweep"):
+        async with translated_errors("sweep"):
             collections = (await self._client.get_collections()).collections
             for collection in collections:
                 if collection.name.startswith(f"{ALIAS}-") and collection.name != current:

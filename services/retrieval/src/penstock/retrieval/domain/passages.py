@@ -37,11 +37,11 @@ class Found:
     attributes: Mapping[str, Scalar] = field(default_factory=dict)
 
     @property
-    def place(self) -> tuple[str, str, int, int]:
+    def location(self) -> tuple[str, str, int, int]:
         """Store, document and characters: what tells it from all others of a tenant."""
         return (self.store_id, self.passage.document_id, self.passage.start, self.passage.end)
 
 
 def best_first(found: Found) -> tuple[float, float, tuple[str, str, int, int]]:
     """Return the key that sorts best first, in the same order whichever order they come in."""
-    return (-found.score, -found.similarity, found.place)
+    return (-found.score, -found.similarity, found.location)

@@ -17,26 +17,26 @@ _CORRELATION = 1
 
 
 class Declined(Exception):
-    """The broker does not want to talk like that; the text says what to check."""
+    """The broker does not want to stream like that; the text says what to check."""
 
 
-class Talk(Protocol):
+class Stream(Protocol):
     """What of a socket is used, with TLS or without."""
 
     def sendall(self, data: bytes, /) -> None: ...
     def recv(self, size: int, /) -> bytes: ...
 
 
-def ask(talk: Talk) -> None:
+def ask(stream: Stream) -> None:
     """Ask for the metadata of no topic. Raises Declined if the broker hangs up, or is none; OSError."""
-    if _call(talk, 3, 1, struct.pack(">i", 0)) is None:
+    if _call(stream, 3, 1, struct.pack(">i", 0)) is None:
         raise Declined("it wants another protocol (TLS, or a user): check PENSTOCK_KAFKA_PROTOCOL")
 
 
-def log_in(talk: Talk, connection: KafkaConnection) -> None:
+def log_in(stream: Stream, connection: KafkaConnection) -> None:
     """Say who we are, and prove it. Raises Declined if the broker does not believe it; OSError."""
     mechanism = connection.mechanism.encode()
-    told = _call(talk, 17, 1, struct.pack(">h", len(mechanism)) + mechanism)
+    told = _call(stream, 17, 1, struct.pack(">h", len(mechanism)) + mechanism)
     if told is None:
         raise Declined("it takes no users in this protocol: check PENSTOCK_KAFKA_PROTOCOL")
     code = _number(told, 0, ">h")
@@ -44,10 +44,10 @@ def log_in(talk: Talk, connection: KafkaConnection) -> None:
         raise Declined(f"it does not take {connection.mechanism}: check PENSTOCK_KAFKA_MECHANISM")
     if code != 0:
         raise Declined(f"it takes no users (error {code}): check PENSTOCK_KAFKA_PROTOCOL")
-    _prove(talk, connection)
+    _prove(stream, connection)
 
 
-def _prove(talk: Talk, connection: KafkaConnection) -> None:
+def _prove(stream: Stream, connection: KafkaConnection) -> None:
     proof: Any = get_sasl_mechanism(connection.mechanism)(
         sasl_mechanism=connection.mechanism,
         sasl_plain_username=connection.user,
@@ -55,7 +55,7 @@ def _prove(talk: Talk, connection: KafkaConnection) -> None:
     )
     while not proof.is_done():
         token = proof.auth_bytes()
-        told = _call(talk, 36, 0, struct.pack(">i", len(token)) + token)
+        told = _call(stream, 36, 0, struct.pack(">i", len(token)) + token)
         if told is None or _number(told, 0, ">h") != 0:
             raise Declined(
                 f"it refuses the user {connection.user!r}: check PENSTOCK_KAFKA_USER, PENSTOCK_KAFKA_PASSWORD"
@@ -68,23 +68,23 @@ def _prove(talk: Talk, connection: KafkaConnection) -> None:
             raise Declined(f"it does not prove that it knows the password ({error})") from error
 
 
-def _call(talk: Talk, key: int, version: int, body: bytes) -> bytes | None:
+def _call(stream: Stream, key: int, version: int, body: bytes) -> bytes | None:
     """Return an answer's body, or None if the broker hangs up instead or does not speak Kafka's protocol."""
     request = struct.pack(">hhih", key, version, _CORRELATION, -1) + body
     try:
-        talk.sendall(struct.pack(">i", len(request)) + request)
-        size = _number(_receive(talk, 4), 0, ">i")
-        answer = _receive(talk, size) if 4 <= size <= _LONGEST else b""
+        stream.sendall(struct.pack(">i", len(request)) + request)
+        size = _number(_receive(stream, 4), 0, ">i")
+        answer = _receive(stream, size) if 4 <= size <= _LONGEST else b""
     except (ConnectionResetError, BrokenPipeError):
         return None
     return answer[4:] if _number(answer, 0, ">i") == _CORRELATION else None
 
 
-def _receive(talk: Talk, count: int) -> bytes:
+def _receive(stream: Stream, count: int) -> bytes:
     """Return so many bytes, or none if the broker hangs up before."""
     data = b""
     while len(data) < count:
-        part = talk.recv(count - len(data))
+        part = stream.recv(count - len(data))
         if not part:
             return b""
         data += part

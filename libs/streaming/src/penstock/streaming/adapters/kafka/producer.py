@@ -14,7 +14,7 @@ from penstock.streaming.adapters.kafka.client import CONNECT_MS, Thread, as_brok
 from penstock.streaming.adapters.sending import Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
-from penstock.streaming.ports import Written
+from penstock.streaming.ports import AcknowledgedOffset
 
 MAX_RECORD_BYTES = 4 << 20
 _DELIVERY_MS = 30_000
@@ -68,7 +68,7 @@ class KafkaRecordProducer(Backlogged):
 
     def _written(self, done: asyncio.Future[int], size: int, topic: str, written: Any) -> None:
         self._clock.acknowledged(written.timestamp)
-        self._acknowledge(done, size, topic, Written(written.offset, written.partition))
+        self._acknowledge(done, size, topic, AcknowledgedOffset(written.offset, written.partition))
 
     def _acknowledge(
         self, done: asyncio.Future[int], size: int, topic: str, outcome: int | BaseException

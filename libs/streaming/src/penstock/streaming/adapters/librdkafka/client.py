@@ -156,7 +156,7 @@ def records_of(messages: Iterable[Message]) -> list[Record]:
     ]
 
 
-def place(partition: Partition, offset: int = OFFSET_INVALID, note: str = "") -> TopicPartition:
+def topic_partition(partition: Partition, offset: int = OFFSET_INVALID, note: str = "") -> TopicPartition:
     """Return a partition, and a place in it, as the library's."""
     return TopicPartition(partition.topic, partition.number, offset, note)
 
@@ -168,7 +168,7 @@ def partition_of(there: TopicPartition) -> Partition:
 
 def committing(partition: Partition, position: Position) -> TopicPartition:
     """Return what is committed of a partition."""
-    return place(partition, position.offset, closed(position.note))
+    return topic_partition(partition, position.offset, closed(position.note))
 
 
 def partition_count(client: Any, topic: str) -> int:

@@ -17,9 +17,9 @@ from penstock.streaming.adapters.librdkafka.client import (
     is_final,
     partition_count,
     partition_of,
-    place,
     reading,
     records_of,
+    topic_partition,
 )
 from penstock.streaming.adapters.librdkafka.feed import Feed
 from penstock.streaming.adapters.librdkafka.reader import offsets_for
@@ -142,7 +142,7 @@ class LibrdkafkaConsumer:
     def _last_seen_ends(self, partitions: Collection[Partition]) -> dict[Partition, int]:
         ends = {}
         for partition in partitions:
-            _, end = self.feed.client.get_watermark_offsets(place(partition), cached=True)
+            _, end = self.feed.client.get_watermark_offsets(topic_partition(partition), cached=True)
             if end >= 0:
                 ends[partition] = end
         return ends
@@ -177,7 +177,7 @@ class LibrdkafkaConsumer:
     def _on_assigned(self, client: Consumer, places: list[TopicPartition]) -> None:
         found = self._last_commits(client, places)
         client.incremental_assign(
-            [place(p, at.offset if at else OFFSET_BEGINNING) for p, at in found.items()]
+            [topic_partition(p, at.offset if at else OFFSET_BEGINNING) for p, at in found.items()]
         )
         self._assigned |= {p: at or Position(0) for p, at in found.items()}
         self._owned = self._owned.union(found)

@@ -24,7 +24,7 @@ from penstock.streaming.adapters.librdkafka.client import (
 from penstock.streaming.adapters.sending import MAX_PENDING_BYTES, Backlogged, size_of
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
-from penstock.streaming.ports import BrokerError, Written
+from penstock.streaming.ports import AcknowledgedOffset, BrokerError
 
 DELIVERY_MS = 30_000
 _LINGER_MS = 0
@@ -189,7 +189,7 @@ class LibrdkafkaProducer(Backlogged):
         kind, stamp = message.timestamp()
         if kind == TIMESTAMP_LOG_APPEND_TIME:
             self._clock.acknowledged(stamp)
-        written = Written(message.offset(), message.partition())  # type: ignore[arg-type]  # it has both
+        written = AcknowledgedOffset(message.offset(), message.partition())  # type: ignore[arg-type]  # it has both
         self._acknowledged.append((done, size, topic, written))
 
     def _learn_counts(self) -> None:

@@ -12,9 +12,9 @@ from penstock.streaming.adapters.librdkafka.client import (
     as_broker_error,
     is_final,
     partition_of,
-    place,
     reading,
     records_of,
+    topic_partition,
 )
 from penstock.streaming.adapters.librdkafka.feed import Feed
 from penstock.streaming.connection import Cluster, as_connection
@@ -81,7 +81,7 @@ class LibrdkafkaReader:
     def _move(self, starts: Mapping[Partition, Start]) -> dict[Partition, int]:
         places = self._places(starts)
         self._drop(self._read_now & places.keys())
-        self.feed.client.incremental_assign([place(p, offset) for p, offset in places.items()])
+        self.feed.client.incremental_assign([topic_partition(p, offset) for p, offset in places.items()])
         self._read_now |= places.keys()
         self.feed.resting = not self._read_now
         return places
@@ -89,7 +89,7 @@ class LibrdkafkaReader:
     def _drop(self, partitions: Collection[Partition]) -> None:
         gone = self._read_now & set(partitions)
         if gone:
-            self.feed.client.incremental_unassign([place(partition) for partition in gone])
+            self.feed.client.incremental_unassign([topic_partition(partition) for partition in gone])
         self._read_now -= gone
         self.feed.resting = not self._read_now
 
@@ -120,7 +120,9 @@ def offsets_for(client: Consumer, asked: Mapping[Partition, int], wait: float) -
     give_up = time.monotonic() + wait
     while True:
         try:
-            found = client.offsets_for_times([place(p, ms) for p, ms in asked.items()], timeout=wait)
+            found = client.offsets_for_times(
+                [topic_partition(p, ms) for p, ms in asked.items()], timeout=wait
+            )
             for there in found:
                 if there.error is not None:
                     raise KafkaException(there.error)

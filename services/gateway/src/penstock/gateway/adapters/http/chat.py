@@ -9,13 +9,13 @@ from starlette.types import Receive, Scope, Send
 from penstock.gateway.adapters.http.body import ClientGone, read_json_body
 from penstock.gateway.adapters.http.edge import optional_header, serve_request
 from penstock.gateway.adapters.http.service import Service
-from penstock.gateway.adapters.http.showing import Connected, Wish, show
-from penstock.gateway.asking import Question
+from penstock.gateway.adapters.http.showing import Connected, ResponseOptions, show
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.accept import parse, question_of
-from penstock.gateway.domain.asked import event_number, grace_ms, idempotency_key
 from penstock.gateway.domain.caller import Caller
+from penstock.gateway.domain.chat_request import parse, question_of
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import event_number, grace_ms, idempotency_key
+from penstock.gateway.request_intake import Question
 from penstock.telemetry import names
 from penstock.telemetry.spans import fail
 
@@ -32,20 +32,20 @@ class Conversation(Response):
         if not service.readiness.is_ready:
             raise errors.not_ready(service.readiness.waiting_for)
         with service.open_requests.taken(), suppress(ClientGone):
-            question, wish = await self._read(scope, receive)
+            question, options = await self._read(scope, receive)
             span.set_attribute(names.GEN_AI_REQUEST_MODEL, question.content.model)
-            async with service.asking.ask(question, span) as attended:
+            async with service.intake.submit(question, span) as attended:
                 del question  # it may be large, and the answer long
                 if attended.request_id != scope["state"]["request_id"]:
                     serve_request(scope, attended.request_id)
                 client, times = Connected(scope, receive, send), service.measures.times(scope)
-                await show(client, attended, wish, service.limits.keep_alive_s, times)
+                await show(client, attended, options, service.limits.keep_alive_s, times)
                 end = attended.follower.answer.end
-                service.measures.answered(attended.asked.model, times, end)
+                service.measures.answered(attended.info.model, times, end)
                 if isinstance(end, ApiError) and end.status >= 500:
                     fail(span, end.code)
 
-    async def _read(self, scope: Scope, receive: Receive) -> tuple[Question, Wish]:
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[Question, ResponseOptions]:
         key = idempotency_key(optional_header(scope, b"idempotency-key"))
         after = event_number("Last-Event-ID", optional_header(scope, b"last-event-id")) if key else -1
         grace = grace_ms(
@@ -66,4 +66,4 @@ class Conversation(Response):
             resumes=bool(request.stream) and after >= 0,
             answers=None if request.answers else await policies.answers_for(caller.tenant, stores),
         )
-        return question, Wish(bool(request.stream), bool(options and options.include_usage), after)
+        return question, ResponseOptions(bool(request.stream), bool(options and options.include_usage), after)

@@ -8,11 +8,11 @@ from starlette.types import Receive, Scope, Send
 from penstock.gateway.adapters.http.edge import optional_header, serve_request
 from penstock.gateway.adapters.http.replies import reply
 from penstock.gateway.adapters.http.service import Service
-from penstock.gateway.adapters.http.showing import Connected, Wish, finished, show
-from penstock.gateway.asking import Attended
+from penstock.gateway.adapters.http.showing import Connected, ResponseOptions, finished, show
 from penstock.gateway.domain import errors, render
-from penstock.gateway.domain.asked import Asked, event_number, grace_ms
 from penstock.gateway.domain.errors import invalid
+from penstock.gateway.domain.request_info import RequestInfo, event_number, grace_ms
+from penstock.gateway.request_intake import Attended
 from penstock.messages.ids import request_id_of
 
 _NAMED = {"last-event-id": "Last-Event-ID", "starting_after": "starting_after"}
@@ -21,19 +21,19 @@ _NAMED = {"last-event-id": "Last-Event-ID", "starting_after": "starting_after"}
 async def retrieve(service: Service, request: Request) -> Response:
     """Return the answer or its error; 202 and how far it is while it goes on."""
     with service.open_requests.taken():
-        request_id, asked = await _find(service, request.scope)
-        async with service.asking.look(request_id, asked) as attended:
+        request_id, info = await _find(service, request.scope)
+        async with service.intake.observe(request_id, info) as attended:
             return finished(attended) if attended.follower.answer.end else _status(attended, 202)
 
 
 async def cancel(service: Service, request: Request) -> Response:
     """Have a request given up, unless it has ended, and return how far it was."""
     with service.open_requests.taken():
-        request_id, asked = await _find(service, request.scope)
-        async with service.asking.look(request_id, asked) as attended:
+        request_id, info = await _find(service, request.scope)
+        async with service.intake.observe(request_id, info) as attended:
             if attended.follower.answer.final:
                 return _status(attended, 200)
-            await service.presence.cancel(request_id, asked.tenant)
+            await service.presence.cancel(request_id, info.tenant)
             return _status(attended, 202)
 
 
@@ -46,33 +46,33 @@ class Resumption(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         service, request = self._service, Request(scope)
-        wish = _wish(request.query_params, optional_header(scope, b"last-event-id"))
+        options = _options(request.query_params, optional_header(scope, b"last-event-id"))
         grace = grace_ms(optional_header(scope, b"x-disconnect-grace"), service.limits.disconnect_grace_s)
         with service.open_requests.taken():
-            request_id, asked = await _find(service, scope)
-            async with service.asking.join(request_id, asked, grace) as attended:
+            request_id, info = await _find(service, scope)
+            async with service.intake.attach(request_id, info, grace) as attended:
                 client, times = Connected(scope, receive, send), service.measures.times(scope)
-                await show(client, attended, wish, service.limits.keep_alive_s, times)
+                await show(client, attended, options, service.limits.keep_alive_s, times)
 
 
-async def _find(service: Service, scope: Scope) -> tuple[str, Asked]:
+async def _find(service: Service, scope: Scope) -> tuple[str, RequestInfo]:
     """Return the request that the path names, as one of the caller's. Raises ApiError 404, 429, 503."""
     # An answer can be read while the backends are away.
     waiting_for = [reason for reason in service.readiness.waiting_for if not reason.startswith("backends:")]
     if waiting_for:
         raise errors.not_ready(waiting_for)
     request_id = request_id_of(scope["path_params"]["id"])
-    asked = await service.asking.find(request_id, scope["state"]["caller"].tenant)
+    info = await service.intake.find(request_id, scope["state"]["caller"].tenant)
     serve_request(scope, request_id)
-    return request_id, asked
+    return request_id, info
 
 
 def _status(attended: Attended, status: int) -> Response:
     answer = attended.follower.answer
-    return reply(render.status(attended.request_id, attended.asked.model, answer), status)
+    return reply(render.status(attended.request_id, attended.info.model, answer), status)
 
 
-def _wish(query: Mapping[str, str], last_event_id: str | None) -> Wish:
+def _options(query: Mapping[str, str], last_event_id: str | None) -> ResponseOptions:
     usage = query.get("include_usage", "false").lower()
     if usage not in ("true", "false"):
         raise invalid("include_usage", "include_usage must be true or false.")
@@ -80,4 +80,4 @@ def _wish(query: Mapping[str, str], last_event_id: str | None) -> Wish:
     name, given = "Last-Event-ID", last_event_id
     if given is None:
         name, given = "starting_after", query.get("starting_after")
-    return Wish(True, usage == "true", event_number(name, given), name)
+    return ResponseOptions(True, usage == "true", event_number(name, given), name)

@@ -16,7 +16,7 @@ from penstock.gateway.domain import errors
 from penstock.gateway.domain.caller import Caller
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.ports import AccountsAway
-from penstock.telemetry.about import About, work_for
+from penstock.telemetry.work_context import WorkContext, set_work_context
 
 CLOSED = ("/v1/", "/console/api/")
 COOKIE = "penstock_session"
@@ -94,8 +94,8 @@ def serve_request(scope: Scope, request_id: str) -> None:
     """Note which request this one is, or is about, for the response, for its traces and for its logs."""
     state = scope["state"]
     state["request_id"] = request_id
-    whom = About(request_id, tenant=state["caller"].tenant if "caller" in state else "")
-    work_for(whom)
+    whom = WorkContext(request_id, tenant=state["caller"].tenant if "caller" in state else "")
+    set_work_context(whom)
     trace.get_current_span().set_attributes(whom.attributes)
 
 

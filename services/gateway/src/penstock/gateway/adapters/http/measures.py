@@ -8,10 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from penstock.gateway.domain.errors import ApiError
 from penstock.messages.chat import AnswerCompleted
-from penstock.telemetry import metrics, names
+from penstock.telemetry import metric_catalog, names
 from penstock.telemetry.asgi import METHODS
-from penstock.telemetry.meters import Attributes, Read, histogram
-from penstock.telemetry.metric import Metric
+from penstock.telemetry.instruments import Attributes, Read, histogram
+from penstock.telemetry.metric_definition import MetricDefinition
 
 BEGAN, ERROR_CODE = "began", "error_code"
 """In the state of a scope: when the request came, and the code of the error that was answered."""
@@ -48,15 +48,15 @@ class Measures:
         self.streams = 0
         self.active: dict[tuple[str, str], int] = {}
         """HTTP requests in hand, by method and scheme."""
-        self._duration = histogram(metrics.SERVER_DURATION)
-        self._first = histogram(metrics.TIME_TO_FIRST_TOKEN)
-        self._per_token = histogram(metrics.TIME_PER_OUTPUT_TOKEN)
+        self._duration = histogram(metric_catalog.SERVER_DURATION)
+        self._first = histogram(metric_catalog.TIME_TO_FIRST_TOKEN)
+        self._per_token = histogram(metric_catalog.TIME_PER_OUTPUT_TOKEN)
 
-    def reads(self) -> Mapping[Metric, Read]:
+    def reads(self) -> Mapping[MetricDefinition, Read]:
         """Return what is to be looked up while the gateway runs."""
         return {
-            metrics.STREAMS: lambda: [(self.streams, {})],
-            metrics.HTTP_ACTIVE: lambda: [(n, _request(*of)) for of, n in self.active.copy().items()],
+            metric_catalog.STREAMS: lambda: [(self.streams, {})],
+            metric_catalog.HTTP_ACTIVE: lambda: [(n, _request(*of)) for of, n in self.active.copy().items()],
         }
 
     def times(self, scope: Scope) -> Times:
@@ -93,7 +93,7 @@ class Measured:
     def __init__(self, app: ASGIApp, measures: Measures) -> None:
         self._app = app
         self._active = measures.active
-        self._duration = histogram(metrics.HTTP_DURATION)
+        self._duration = histogram(metric_catalog.HTTP_DURATION)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from penstock.gateway.domain import wire
-from penstock.gateway.domain.asked import MAX_GRACE_S, MAX_KEY
+from penstock.gateway.domain.request_info import MAX_GRACE_S, MAX_KEY
 from penstock.messages.event import JSON
 
 ABOUT = (

@@ -8,16 +8,16 @@ from penstock.gateway.access import Access
 from penstock.gateway.adapters.http.measures import Measures
 from penstock.gateway.adapters.markdown import Markdown
 from penstock.gateway.adapters.upstream import Upstream
-from penstock.gateway.asking import Asking
 from penstock.gateway.budget import Budget
 from penstock.gateway.handler import Exchange
 from penstock.gateway.models import Models
 from penstock.gateway.policies import Policies
 from penstock.gateway.presence import Presence
+from penstock.gateway.request_intake import RequestIntake
 from penstock.gateway.sessions import Sessions
-from penstock.telemetry import metrics
-from penstock.telemetry.meters import Read
-from penstock.telemetry.metric import Metric
+from penstock.telemetry import metric_catalog
+from penstock.telemetry.instruments import Read
+from penstock.telemetry.metric_definition import MetricDefinition
 from penstock.telemetry.readiness import Readiness
 
 
@@ -45,7 +45,7 @@ class Service:
     """
 
     exchange: Exchange
-    asking: Asking
+    intake: RequestIntake
     presence: Presence
     models: Models
     access: Access
@@ -74,10 +74,10 @@ class Service:
         self.console_calls = Budget(self.limits.max_console, many)
         self.console_streams = Budget(self.limits.max_console, many)
 
-    def reads(self) -> Mapping[Metric, Read]:
+    def reads(self) -> Mapping[MetricDefinition, Read]:
         """Return what is to be looked up while the gateway runs."""
         return {
             **self.measures.reads(),
-            metrics.OPEN_REQUESTS: lambda: [(self.open_requests.used, {})],
-            metrics.OPEN_REQUESTS_LIMIT: lambda: [(self.limits.max_open, {})],
+            metric_catalog.OPEN_REQUESTS: lambda: [(self.open_requests.used, {})],
+            metric_catalog.OPEN_REQUESTS_LIMIT: lambda: [(self.limits.max_open, {})],
         }

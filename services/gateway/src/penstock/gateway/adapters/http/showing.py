@@ -10,10 +10,10 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.gateway.adapters.http.measures import Times
 from penstock.gateway.adapters.http.replies import error_reply, reply
-from penstock.gateway.asking import Attended
 from penstock.gateway.domain import errors, render
 from penstock.gateway.domain.errors import ApiError
 from penstock.gateway.following import Follower
+from penstock.gateway.request_intake import Attended
 
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -34,7 +34,7 @@ class Connected(NamedTuple):
         await response(self.scope, self.receive, self.send)
 
 
-class Wish(NamedTuple):
+class ResponseOptions(NamedTuple):
     """How an answer is wanted. A stream goes on after event `after` (-1: all), which `named` tells."""
 
     stream: bool
@@ -43,19 +43,21 @@ class Wish(NamedTuple):
     named: str = "Last-Event-ID"
 
 
-async def show(client: Connected, attended: Attended, wish: Wish, keep_alive_s: float, times: Times) -> None:
+async def show(
+    client: Connected, attended: Attended, options: ResponseOptions, keep_alive_s: float, times: Times
+) -> None:
     """Send the answer, or its error, as it is wanted, until its end or until the client has gone."""
     follower = attended.follower
     async with _watched(client.receive, follower):
-        if not wish.stream:
+        if not options.stream:
             await _whole(client, attended)
             return
-        chunks = render.Chunks(attended.request_id, attended.asked.model, wish.include_usage)
-        transcript = render.Transcript(follower.answer, chunks, wish.after)
+        chunks = render.Chunks(attended.request_id, attended.info.model, options.include_usage)
+        transcript = render.Transcript(follower.answer, chunks, options.after)
         with _Silence(follower, keep_alive_s) as silence:
             while not (transcript.can_begin or silence.broken or follower.gone):
                 await follower.news()
-            response = _instead_of_a_stream(transcript, follower.answer.end, wish)
+            response = _instead_of_a_stream(transcript, follower.answer.end, options)
             if response is None:
                 with times.streaming():
                     await _stream(client, transcript, follower, silence, times)
@@ -69,7 +71,7 @@ def finished(attended: Attended) -> Response:
     if answer.end is None or isinstance(answer.end, ApiError):
         return error_reply(answer.end or errors.shutting_down())
     text = answer.text_from(0, answer.length)
-    return reply(render.completion(attended.request_id, attended.asked.model, text, answer.end))
+    return reply(render.completion(attended.request_id, attended.info.model, text, answer.end))
 
 
 @asynccontextmanager
@@ -96,12 +98,14 @@ async def _whole(client: Connected, attended: Attended) -> None:
         await client.answer(finished(attended))
 
 
-def _instead_of_a_stream(transcript: render.Transcript, end: object, wish: Wish) -> Response | None:
+def _instead_of_a_stream(
+    transcript: render.Transcript, end: object, options: ResponseOptions
+) -> Response | None:
     """Return the response if there is nothing to stream: an early failure has its own status."""
     last = transcript.last
-    if last is not None and wish.after > last:
-        return error_reply(errors.beyond_the_end(wish.named, last))
-    if last is not None and wish.after == last:
+    if last is not None and options.after > last:
+        return error_reply(errors.beyond_the_end(options.named, last))
+    if last is not None and options.after == last:
         # All was shown. This status keeps an EventSource from coming again (WHATWG HTML section 9.2.3).
         return Response(status_code=204)
     if isinstance(end, ApiError) and not transcript.has_text:

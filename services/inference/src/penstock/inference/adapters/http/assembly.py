@@ -11,12 +11,12 @@ from starlette.routing import Router
 from penstock.inference.adapters.embedding_batcher import EmbeddingBatcher
 from penstock.inference.adapters.engine import BatchEngine, EngineSettings
 from penstock.inference.adapters.http.app import make_app
-from penstock.inference.adapters.http.metrics import Metrics
 from penstock.inference.adapters.http.service import Service
+from penstock.inference.adapters.http.tgi_metrics import TgiMetrics
 from penstock.inference.adapters.minilm import MiniLm
 from penstock.inference.adapters.openvino_text import TextModel
 from penstock.inference.domain.generation import Limits
-from penstock.telemetry.meters import watched
+from penstock.telemetry.instruments import watched
 
 log = structlog.get_logger(__name__)
 
@@ -68,7 +68,7 @@ def assemble(parts: Parts, on_hopeless: Callable[[str], None]) -> Assembly:
             max_concurrent_requests=parts.embedding_max_requests,
             streams=parts.embedding_streams,
         ),
-        metrics=Metrics(parts.model_id, lambda: engine.queue_size, lambda: engine.batch_size),
+        metrics=TgiMetrics(parts.model_id, lambda: engine.queue_size, lambda: engine.batch_size),
         limits=parts.limits,
         model_id=parts.model_id,
         embedding_model_id=parts.embedding_model_id,

@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 
 from penstock.inference.adapters.embedding_batcher import EmbeddingBatcher
 from penstock.inference.adapters.http.long_work import LongWork
-from penstock.inference.adapters.http.metrics import Metrics
 from penstock.inference.adapters.http.phases import tell_phases
+from penstock.inference.adapters.http.tgi_metrics import TgiMetrics
 from penstock.inference.adapters.http.wire import ErrorResponse
 from penstock.inference.domain.errors import BodyTooLargeError, InferenceError, UnhealthyError
 from penstock.inference.domain.generation import Finish, Limits
@@ -34,7 +34,7 @@ class Service:
 
     engine: TextEngine
     embeddings: EmbeddingBatcher
-    metrics: Metrics
+    metrics: TgiMetrics
     limits: Limits
     model_id: str
     embedding_model_id: str

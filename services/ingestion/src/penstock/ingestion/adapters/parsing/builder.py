@@ -87,7 +87,7 @@ class Builder:
             raise too_much_text()
         self._append(kind, start + len(text) - len(text.lstrip()), self._length)
 
-    def place(self, kind: Kind, start: int, end: int) -> None:
+    def add_range(self, kind: Kind, start: int, end: int) -> None:
         """Make a block of these characters of the source, unless they are blank."""
         body = (self._source or "")[start:end]
         if stripped := body.strip():

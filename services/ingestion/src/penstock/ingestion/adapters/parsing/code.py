@@ -69,12 +69,12 @@ def parse_code(data: bytes, file_name: str) -> Parsed:
         else:
             if definition := _definition(line, patterns):
                 begin = start if attached is None else attached
-                builder.place(Kind.CODE, at, begin)
+                builder.add_range(Kind.CODE, at, begin)
                 builder.open(*definition)
                 at = begin
             attached = None
         start += len(line)
-    builder.place(Kind.CODE, at, len(text))
+    builder.add_range(Kind.CODE, at, len(text))
     return builder.finish(file_name, file_name.replace("\\", "/").rpartition("/")[2] or base_name(file_name))
 
 

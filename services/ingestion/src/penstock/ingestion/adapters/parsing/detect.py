@@ -11,7 +11,7 @@ from penstock.ingestion.adapters.parsing.html import parse_html
 from penstock.ingestion.adapters.parsing.json_ import parse_json, parse_json_lines
 from penstock.ingestion.adapters.parsing.markdown import parse_markdown
 from penstock.ingestion.adapters.parsing.pdf import parse_pdf
-from penstock.ingestion.adapters.parsing.plain import parse_plain, parse_rst
+from penstock.ingestion.adapters.parsing.plain_text import parse_plain, parse_rst
 from penstock.ingestion.adapters.parsing.table import parse_table
 from penstock.ingestion.adapters.parsing.word import parse_word
 from penstock.ingestion.domain.parsed import Parsed, ParseFailed

@@ -34,7 +34,7 @@ def parse_markdown(data: bytes, file_name: str) -> Parsed:
     builder = Builder(text)
     front = _FRONT_MATTER.match(text)
     body = front.end() if front else 0
-    builder.place(Kind.CODE, 0, body)
+    builder.add_range(Kind.CODE, 0, body)
     # Inline marks are parsed in headings only: the places of blocks need no more, and it is half the time.
     tokens = MarkdownIt("commonmark").enable("table").disable("inline").parse(text[body:])
     starts = [body, *(body + end.end() for end in _LINE_END.finditer(text[body:])), len(text)]
@@ -42,7 +42,7 @@ def parse_markdown(data: bytes, file_name: str) -> Parsed:
     for mark, following in pairwise(marks):
         if mark.kind is Kind.HEADING and mark.title:
             builder.open(mark.level, mark.title)
-        builder.place(mark.kind, starts[mark.line], starts[min(following.line, len(starts) - 1)])
+        builder.add_range(mark.kind, starts[mark.line], starts[min(following.line, len(starts) - 1)])
     return builder.finish(file_name, _title(front[1]) if front else "")
 
 

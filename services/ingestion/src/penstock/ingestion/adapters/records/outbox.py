@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from penstock.database.database import Database
 from penstock.ingestion.adapters.tables import OutboxRow
 from penstock.ingestion.domain.model import Document
-from penstock.ingestion.ports import Written
+from penstock.ingestion.ports import OutboxEvent
 from penstock.messages import codec
 from penstock.messages.documents import DocumentDeleted, DocumentStateChanged
 from penstock.messages.event import Event
@@ -24,12 +24,12 @@ class SqlOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def next(self, limit: int) -> list[Written]:
+    async def next(self, limit: int) -> list[OutboxEvent]:
         query = select(OutboxRow).order_by(OutboxRow.number).limit(limit)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).all()
         return [
-            Written(
+            OutboxEvent(
                 row.number,
                 row.tenant,
                 row.subject,

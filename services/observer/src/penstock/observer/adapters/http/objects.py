@@ -8,7 +8,7 @@ from penstock.observer.domain.usage import Amount, Cell
 from penstock.observer.handler.letters import LetterPage
 from penstock.observer.handler.lookup import RecordView
 from penstock.observer.handler.views import RequestView
-from penstock.streaming.deadletters import Letter
+from penstock.streaming.dead_letters import DeadLetter
 from penstock.streaming.ports import Record
 
 Object = dict[str, Any]
@@ -42,7 +42,7 @@ def letter_page(page: LetterPage) -> Object:
     return {"letters": [letter(each) for each in page.letters], "total": page.total, "next": page.next}
 
 
-def letter(one: Letter) -> Object:
+def letter(one: DeadLetter) -> Object:
     """A dead letter in a list."""
     return {
         "topic": one.topic.name,
@@ -55,7 +55,7 @@ def letter(one: Letter) -> Object:
     }
 
 
-def whole_letter(one: Letter, record: Record, *, with_body: bool) -> Object:
+def whole_letter(one: DeadLetter, record: Record, *, with_body: bool) -> Object:
     """A dead letter with its headers and, if asked for, its body."""
     body = None if record.value is None or not with_body else record.value.decode(errors="replace")
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}

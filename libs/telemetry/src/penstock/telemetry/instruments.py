@@ -1,4 +1,4 @@
-"""Recording: instruments of OpenTelemetry for the metrics of `penstock.telemetry.metrics`.
+"""Recording: instruments of OpenTelemetry for the metrics of `penstock.telemetry.metric_catalog`.
 
 What happens now and then is recorded when it happens (`histogram`). What happens all the time, or simply is,
 stays a number in whatever object knows it; that number is looked up when somebody collects (`watch`): the way
@@ -12,8 +12,8 @@ from functools import lru_cache
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Histogram, Observation
 
-from penstock.telemetry.metric import Kind, Metric
-from penstock.telemetry.metrics import METRICS, OF_PROCESS, READY
+from penstock.telemetry.metric_catalog import METRICS, OF_PROCESS, READY
+from penstock.telemetry.metric_definition import Kind, MetricDefinition
 from penstock.telemetry.readiness import Readiness
 
 SCOPE = "penstock"
@@ -21,17 +21,17 @@ Attributes = Mapping[str, str | int]
 Read = Callable[[], Iterable[tuple[float, Attributes]]]
 """Returns the values of now, each with its attributes. It is called in another thread."""
 
-_reads: dict[Metric, list[Read]] = {metric: [] for metric in METRICS}
+_reads: dict[MetricDefinition, list[Read]] = {metric: [] for metric in METRICS}
 """Of this process, as OpenTelemetry's providers are."""
 
 
-def histogram(metric: Metric) -> Histogram:
+def histogram(metric: MetricDefinition) -> Histogram:
     """Return the instrument of a histogram; the same one for the same metric."""
     return _histogram(metrics.get_meter_provider(), metric)
 
 
 @lru_cache  # OpenTelemetry looks it up each time: half of what recording a value costs
-def _histogram(provider: metrics.MeterProvider, metric: Metric) -> Histogram:
+def _histogram(provider: metrics.MeterProvider, metric: MetricDefinition) -> Histogram:
     return provider.get_meter(SCOPE).create_histogram(
         metric.name,
         metric.unit,
@@ -40,13 +40,13 @@ def _histogram(provider: metrics.MeterProvider, metric: Metric) -> Histogram:
     )
 
 
-def watch(metric: Metric, read: Read) -> None:
+def watch(metric: MetricDefinition, read: Read) -> None:
     """Have a counter or gauge looked up from now on, until the process ends."""
     _reads[metric].append(read)
 
 
 @contextmanager
-def watched(reads: Mapping[Metric, Read]) -> Iterator[None]:
+def watched(reads: Mapping[MetricDefinition, Read]) -> Iterator[None]:
     """Have counters and gauges looked up while the block runs."""
     for metric, read in reads.items():
         _reads[metric].append(read)
@@ -87,7 +87,7 @@ def observe_all(provider: metrics.MeterProvider) -> None:
             make[metric.kind](metric.name, [_callback(metric)], metric.unit, metric.description)
 
 
-def _callback(metric: Metric) -> Callable[[CallbackOptions], Iterable[Observation]]:
+def _callback(metric: MetricDefinition) -> Callable[[CallbackOptions], Iterable[Observation]]:
     def observations(_options: CallbackOptions) -> Iterable[Observation]:
         # Two of a kind in one process, such as two producers, are one to the outside.
         sums: dict[frozenset[tuple[str, str | int]], float] = {}

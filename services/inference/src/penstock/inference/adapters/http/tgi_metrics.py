@@ -1,4 +1,4 @@
-"""Metrics under TGI's names, for who knows a TGI server, and under OpenTelemetry's, as everywhere here."""
+"""TgiMetrics under TGI's names, for who knows a TGI server, and under OpenTelemetry's, as everywhere here."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -8,15 +8,15 @@ from prometheus_client.registry import Collector
 
 from penstock.inference.domain.errors import InferenceError
 from penstock.inference.domain.generation import Finish
-from penstock.telemetry import metrics, names
-from penstock.telemetry.meters import Read, histogram
-from penstock.telemetry.metric import Metric as OurMetric
+from penstock.telemetry import metric_catalog, names
+from penstock.telemetry.instruments import Read, histogram
+from penstock.telemetry.metric_definition import MetricDefinition
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 _TOKENS = (1, 8, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 
 
-class Metrics(Collector):
+class TgiMetrics(Collector):
     """TGI's counters, gauges and histograms, and OpenTelemetry's beside them, of one model.
 
     TGI's counters have no `_total`, which prometheus_client would add: they are exposed as untyped samples.
@@ -28,9 +28,9 @@ class Metrics(Collector):
             names.GEN_AI_PROVIDER: "openvino",
             names.GEN_AI_REQUEST_MODEL: model,
         }
-        self._server_duration = histogram(metrics.SERVER_DURATION)
-        self._first = histogram(metrics.TIME_TO_FIRST_TOKEN)
-        self._per_output_token = histogram(metrics.TIME_PER_OUTPUT_TOKEN)
+        self._server_duration = histogram(metric_catalog.SERVER_DURATION)
+        self._first = histogram(metric_catalog.TIME_TO_FIRST_TOKEN)
+        self._per_output_token = histogram(metric_catalog.TIME_PER_OUTPUT_TOKEN)
         self._gauges = {"tgi_queue_size": queue_size, "tgi_batch_current_size": batch_size}
         self._count = 0
         self._success = 0
@@ -54,11 +54,11 @@ class Metrics(Collector):
         yield _counter("tgi_request_success", {(): self._success})
         yield _counter("tgi_request_failure", {(("err", kind),): n for kind, n in self._failures.items()})
 
-    def reads(self) -> Mapping[OurMetric, Read]:
+    def reads(self) -> Mapping[MetricDefinition, Read]:
         """Return what is to be looked up while the engine runs, under our names."""
         return {
-            metrics.ENGINE_QUEUE: lambda: [(self._gauges["tgi_queue_size"](), {})],
-            metrics.ENGINE_BATCH: lambda: [(self._gauges["tgi_batch_current_size"](), {})],
+            metric_catalog.ENGINE_QUEUE: lambda: [(self._gauges["tgi_queue_size"](), {})],
+            metric_catalog.ENGINE_BATCH: lambda: [(self._gauges["tgi_batch_current_size"](), {})],
         }
 
     def arrived(self) -> None:

@@ -19,7 +19,7 @@ def parse_plain(data: bytes, file_name: str) -> Parsed:
     """Return the text as one block."""
     text = decode(data)
     builder = Builder(text)
-    builder.place(Kind.TEXT, 0, len(text))
+    builder.add_range(Kind.TEXT, 0, len(text))
     return builder.finish(file_name)
 
 
@@ -33,13 +33,13 @@ def parse_rst(data: bytes, file_name: str) -> Parsed:
         over, title, under = section["over"] or "", section["title"].strip(), section["under"]
         if over not in ("", under) or _only_marks(title):
             continue
-        builder.place(Kind.TEXT, at, section.start())
+        builder.add_range(Kind.TEXT, at, section.start())
         if over + under not in levels:
             levels.append(over + under)
         builder.open(levels.index(over + under) + 1, title)
-        builder.place(Kind.HEADING, section.start(), section.end())
+        builder.add_range(Kind.HEADING, section.start(), section.end())
         at = section.end()
-    builder.place(Kind.TEXT, at, len(text))
+    builder.add_range(Kind.TEXT, at, len(text))
     return builder.finish(file_name)
 
 

@@ -16,7 +16,7 @@ from penstock.ingestion.adapters.blobs import ObjectBlobs
 from penstock.ingestion.adapters.publisher import LogPublisher
 from penstock.ingestion.adapters.records.all import Records
 from penstock.ingestion.domain.parsed import Block, Kind, Parsed, ParseFailed
-from penstock.ingestion.handler.upkeep import Relay
+from penstock.ingestion.handler.maintenance import Relay
 from penstock.ingestion.handler.uploads import Uploads
 from penstock.ingestion.handler.work import Tools, Worker
 from penstock.ingestion.ports import Attachment

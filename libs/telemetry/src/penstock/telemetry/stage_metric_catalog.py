@@ -6,7 +6,7 @@ Names and boundaries of `messaging.*` are those of OpenTelemetry's semantic conv
 from opentelemetry.semconv._incubating.metrics import messaging_metrics as messaging
 
 from penstock.telemetry import names
-from penstock.telemetry.metric import Kind, Metric
+from penstock.telemetry.metric_definition import Kind, MetricDefinition
 
 STAGES = ("tokenization", "retrieval", "generation", "postprocessing", "ingestion")
 PRODUCERS = ("gateway", *STAGES, "ingestion-worker")
@@ -16,7 +16,7 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5
 _AT_STAGE = (names.MESSAGING_GROUP, names.MESSAGING_DESTINATION)
 _MESSAGING = (names.MESSAGING_SYSTEM, names.MESSAGING_OPERATION_NAME, names.MESSAGING_DESTINATION)
 
-CONSUMED = Metric(
+CONSUMED = MetricDefinition(
     messaging.MESSAGING_CLIENT_CONSUMED_MESSAGES,
     Kind.COUNTER,
     "{message}",
@@ -24,7 +24,7 @@ CONSUMED = Metric(
     STAGES,
     (*_MESSAGING, names.MESSAGING_GROUP),
 )
-SENT = Metric(
+SENT = MetricDefinition(
     messaging.MESSAGING_CLIENT_SENT_MESSAGES,
     Kind.COUNTER,
     "{message}",
@@ -32,7 +32,7 @@ SENT = Metric(
     PRODUCERS,
     (*_MESSAGING, names.ERROR_TYPE),
 )
-PROCESS_DURATION = Metric(
+PROCESS_DURATION = MetricDefinition(
     messaging.MESSAGING_PROCESS_DURATION,
     Kind.HISTOGRAM,
     "s",
@@ -41,7 +41,7 @@ PROCESS_DURATION = Metric(
     (*_MESSAGING, names.MESSAGING_GROUP, names.ERROR_TYPE),
     SECONDS,
 )
-LAG = Metric(
+LAG = MetricDefinition(
     "penstock.consumer.lag",
     Kind.GAUGE,
     "{record}",
@@ -49,7 +49,7 @@ LAG = Metric(
     STAGES,
     _AT_STAGE,
 )
-LAG_TOKENS = Metric(
+LAG_TOKENS = MetricDefinition(
     "penstock.consumer.lag.tokens",
     Kind.GAUGE,
     "{token}",
@@ -57,7 +57,7 @@ LAG_TOKENS = Metric(
     ("generation",),
     _AT_STAGE,
 )
-HELD = Metric(
+HELD = MetricDefinition(
     "penstock.consumer.held",
     Kind.GAUGE,
     "{record}",
@@ -65,7 +65,7 @@ HELD = Metric(
     STAGES,
     _AT_STAGE,
 )
-OLDEST_AGE = Metric(
+OLDEST_AGE = MetricDefinition(
     "penstock.consumer.oldest.age",
     Kind.GAUGE,
     "s",
@@ -73,7 +73,7 @@ OLDEST_AGE = Metric(
     STAGES,
     _AT_STAGE,
 )
-WATERMARK_AGE = Metric(
+WATERMARK_AGE = MetricDefinition(
     "penstock.consumer.watermark.age",
     Kind.GAUGE,
     "s",
@@ -81,7 +81,7 @@ WATERMARK_AGE = Metric(
     STAGES,
     _AT_STAGE,
 )
-PARTITIONS = Metric(
+PARTITIONS = MetricDefinition(
     "penstock.consumer.partitions",
     Kind.GAUGE,
     "{partition}",
@@ -89,7 +89,7 @@ PARTITIONS = Metric(
     STAGES,
     _AT_STAGE,
 )
-PAUSED = Metric(
+PAUSED = MetricDefinition(
     "penstock.consumer.paused",
     Kind.GAUGE,
     "1",
@@ -97,7 +97,7 @@ PAUSED = Metric(
     STAGES,
     (names.MESSAGING_GROUP,),
 )
-RETRIES = Metric(
+RETRIES = MetricDefinition(
     "penstock.consumer.retries",
     Kind.COUNTER,
     "{attempt}",
@@ -105,7 +105,7 @@ RETRIES = Metric(
     STAGES,
     (names.MESSAGING_GROUP,),
 )
-DEAD_LETTERS = Metric(
+DEAD_LETTERS = MetricDefinition(
     "penstock.dead_letters",
     Kind.COUNTER,
     "{record}",
@@ -113,7 +113,7 @@ DEAD_LETTERS = Metric(
     STAGES,
     _AT_STAGE,
 )
-FENCED = Metric(
+FENCED = MetricDefinition(
     "penstock.consumer.fenced",
     Kind.COUNTER,
     "{record}",
@@ -121,7 +121,7 @@ FENCED = Metric(
     ("postprocessing",),
     _AT_STAGE,
 )
-EPOCH = Metric(
+EPOCH = MetricDefinition(
     "penstock.journal.epoch",
     Kind.GAUGE,
     "{epoch}",
@@ -129,7 +129,7 @@ EPOCH = Metric(
     ("generation",),
     (names.MESSAGING_DESTINATION, names.MESSAGING_PARTITION),
 )
-TAKEOVERS = Metric(
+TAKEOVERS = MetricDefinition(
     "penstock.journal.takeovers",
     Kind.COUNTER,
     "{partition}",
@@ -137,7 +137,7 @@ TAKEOVERS = Metric(
     ("generation",),
     (names.MESSAGING_DESTINATION,),
 )
-CONTINUED = Metric(
+CONTINUED = MetricDefinition(
     "penstock.journal.continued",
     Kind.COUNTER,
     "{request}",
@@ -145,7 +145,7 @@ CONTINUED = Metric(
     ("generation",),
     (names.MESSAGING_DESTINATION,),
 )
-PENDING = Metric(
+PENDING = MetricDefinition(
     "penstock.producer.pending",
     Kind.GAUGE,
     "By",

@@ -25,7 +25,7 @@ _BY_DLQ = {topic.dlq: topic for topic in TOPICS}
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """One dead letter, without its body; `state` is empty, "replayed" or "dropped"."""
 
     topic: Topic
@@ -39,7 +39,7 @@ class Letter:
     state: str = ""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it lies, `<dlq topic>/<offset>`."""
         return f"{self.topic.dlq}/{self.offset}"
 
@@ -56,12 +56,12 @@ class Choice:
     limit: int | None = None
     done_too: bool = False
 
-    def of(self, letters: Iterable[Letter]) -> list[Letter]:
+    def of(self, letters: Iterable[DeadLetter]) -> list[DeadLetter]:
         """The chosen letters, oldest first."""
         chosen = sorted(filter(self._wants, letters), key=_age)
         return chosen[: self.limit]
 
-    def _wants(self, letter: Letter) -> bool:
+    def _wants(self, letter: DeadLetter) -> bool:
         return (
             self.topic in (None, letter.topic)
             and (self.done_too or not letter.state)
@@ -76,7 +76,7 @@ class Choice:
 class Outcome:
     """What became of one letter: the offset that it has now, or why it was refused."""
 
-    letter: Letter
+    letter: DeadLetter
     record: Record
     offset: int | None = None
     refused: str = ""
@@ -91,13 +91,13 @@ class DeadLetters:
     delete_before: Callable[[Mapping[Partition, int]], Awaitable[None]]
     now_ms: Callable[[], int]
 
-    async def letters(self, topics: Sequence[Topic] = TOPICS) -> list[Letter]:
+    async def list_all(self, topics: Sequence[Topic] = TOPICS) -> list[DeadLetter]:
         """Every letter that is kept, with its state."""
         return (await self._read(topics))[0]
 
-    async def _read(self, topics: Sequence[Topic]) -> tuple[list[Letter], dict[Topic, int]]:
+    async def _read(self, topics: Sequence[Topic]) -> tuple[list[DeadLetter], dict[Topic, int]]:
         """The letters, and for each topic the offset behind the last record that was seen."""
-        letters: dict[tuple[Topic, int], Letter] = {}
+        letters: dict[tuple[Topic, int], DeadLetter] = {}
         ends: dict[Topic, int] = {}
         async for record in self._records({Partition(topic.dlq, 0): None for topic in topics}):
             headers = _texts(record.headers)
@@ -119,7 +119,7 @@ class DeadLetters:
         return None
 
     async def replay(
-        self, letters: Sequence[Letter], *, force: bool = False, dry_run: bool = False
+        self, letters: Sequence[DeadLetter], *, force: bool = False, dry_run: bool = False
     ) -> AsyncIterator[Outcome]:
         """Sends letters to the topics they came from, and marks them. Raises BrokerError."""
         chosen = {(letter.topic.dlq, letter.offset): letter for letter in letters}
@@ -138,7 +138,7 @@ class DeadLetters:
             await self._mark(letter, "replayed")
             yield Outcome(letter, again, offset)
 
-    async def drop(self, letters: Sequence[Letter]) -> None:
+    async def drop(self, letters: Sequence[DeadLetter]) -> None:
         """Marks letters as dealt with. Raises BrokerError."""
         for letter in letters:
             await self._mark(letter, "dropped")
@@ -159,19 +159,19 @@ class DeadLetters:
             await self.delete_before(cuts)
         return gone
 
-    async def _mark(self, letter: Letter, state: str) -> None:
+    async def _mark(self, letter: DeadLetter, state: str) -> None:
         headers = [
             (DONE, state.encode()),
             (DONE_OFFSET, b"%d" % letter.offset),
             ("dlq_time_ms", b"%d" % self.now_ms()),
         ]
-        await self.producer.send(letter.topic.dlq, letter.place.encode(), None, headers, 0)
+        await self.producer.send(letter.topic.dlq, letter.location.encode(), None, headers, 0)
 
-    def _again(self, record: Record, letter: Letter) -> Record:
+    def _again(self, record: Record, letter: DeadLetter) -> Record:
         """The record as it is sent again."""
         headers = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
         headers = _renewed(_relinked(headers), self.now_ms())
-        headers.append((REPLAYED_FROM, letter.place.encode()))
+        headers.append((REPLAYED_FROM, letter.location.encode()))
         at = Partition(letter.topic.name, letter.source_partition or 0)
         return Record(at, record.offset, record.key, record.value, headers, 0)
 
@@ -193,7 +193,7 @@ class DeadLetters:
             await self.reader.leave(list(spans))
 
 
-def _age(letter: Letter) -> tuple[int, str, int]:
+def _age(letter: DeadLetter) -> tuple[int, str, int]:
     return letter.time_ms, letter.topic.name, letter.offset
 
 
@@ -202,7 +202,7 @@ def topic_named(name: str) -> Topic | None:
     return next((topic for topic in TOPICS if name in (topic.name, topic.dlq)), None)
 
 
-def _spans(letters: Sequence[Letter]) -> dict[Partition, range | None]:
+def _spans(letters: Sequence[DeadLetter]) -> dict[Partition, range | None]:
     spans: dict[Partition, range | None] = {}
     for topic in {letter.topic for letter in letters}:
         offsets = [letter.offset for letter in letters if letter.topic == topic]
@@ -210,8 +210,8 @@ def _spans(letters: Sequence[Letter]) -> dict[Partition, range | None]:
     return spans
 
 
-def _letter(topic: Topic, record: Record, headers: Mapping[str, str]) -> Letter:
-    return Letter(
+def _letter(topic: Topic, record: Record, headers: Mapping[str, str]) -> DeadLetter:
+    return DeadLetter(
         topic=topic,
         offset=record.offset,
         time_ms=_number(headers.get("dlq_time_ms")) or record.timestamp_ms,

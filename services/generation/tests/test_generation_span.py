@@ -17,7 +17,7 @@ from penstock.generation.cancellations import CancellationLog
 from penstock.generation.handler import Generation
 from penstock.generation.pool import Pool
 from penstock.generation.ports import BackendBusy, BackendFailed, BackendRefused, End, Token
-from penstock.generation.timely import Patience
+from penstock.generation.stream_timeout import StreamTimeouts
 from penstock.messages.chat import ChatRetrieved, GenerationStarted, Passage, Sampling, TextGenerated
 from penstock.messages.envelope import Envelope
 from penstock.messages.event import Event
@@ -65,7 +65,7 @@ async def tell(
     """Return the span of an answer that is made of these scripts, and the backend."""
     backend = Scripted(*scripts)
     generation = Generation(
-        Pool([backend]), CancellationLog(quiet, lambda: 0), Patience(retry=5), trace_content=content
+        Pool([backend]), CancellationLog(quiet, lambda: 0), StreamTimeouts(retry=5), trace_content=content
     )
     question = ChatRetrieved(
         model="m",

@@ -9,7 +9,7 @@ from penstock.generation.ports import BackendFailed
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class StreamTimeouts:
     """How many seconds to wait: for the first token, for each later one, and for any progress at all."""
 
     first_token: float = 60.0
@@ -20,10 +20,10 @@ class Patience:
 class Watchdog:
     """One timer a stream. It is set anew only when it goes off, so that a token costs next to nothing."""
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(self, timeouts: StreamTimeouts) -> None:
         self._loop = asyncio.get_running_loop()
-        self._patience = patience
-        self.seconds = patience.first_token
+        self._patience = timeouts
+        self.seconds = timeouts.first_token
         self._fed = self._loop.time()
         self.timeout = asyncio.timeout(None)
         self._timer = self._loop.call_at(self._fed + self.seconds, self._look)
@@ -52,9 +52,9 @@ class Watchdog:
 
 
 @asynccontextmanager
-async def watched(patience: Patience) -> AsyncGenerator[Watchdog, None]:
+async def watched(timeouts: StreamTimeouts) -> AsyncGenerator[Watchdog, None]:
     """Cut the block off with BackendFailed when its watchdog is not fed in time."""
-    watchdog = Watchdog(patience)
+    watchdog = Watchdog(timeouts)
     try:
         async with watchdog.timeout:
             yield watchdog

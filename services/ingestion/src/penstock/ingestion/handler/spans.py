@@ -13,8 +13,8 @@ from opentelemetry.trace import Span, SpanKind
 
 from penstock.ingestion.domain.model import Job
 from penstock.telemetry import names
-from penstock.telemetry.about import About, work_for
 from penstock.telemetry.spans import context_of, current, inner_span, link_to, tracer_of, within
+from penstock.telemetry.work_context import WorkContext, set_work_context
 
 SCOPE = "penstock.ingestion"
 
@@ -23,7 +23,7 @@ SCOPE = "penstock.ingestion"
 def work_on(job: Job) -> Iterator[Span]:
     """Measure one attempt at a document, after the wait for a worker; it links to the upload of its file."""
     document = job.document
-    work_for(About(document_id=document.id, tenant=document.tenant))
+    set_work_context(WorkContext(document_id=document.id, tenant=document.tenant))
     tracer, now = tracer_of(SCOPE), time.time_ns()
     parent, headers = context_of(job.traceparent), [job.uploaded]
     if document.batch_id:

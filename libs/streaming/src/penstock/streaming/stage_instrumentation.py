@@ -17,9 +17,9 @@ from penstock.streaming.ports import Partition, Record
 from penstock.streaming.stage import Fold, Journaled, Stage
 from penstock.streaming.watermark import Arrival, Watermark
 from penstock.telemetry import names
-from penstock.telemetry import stage_metrics as metrics
-from penstock.telemetry.meters import Attributes, Read, histogram
-from penstock.telemetry.metric import Metric
+from penstock.telemetry import stage_metric_catalog as metrics
+from penstock.telemetry.instruments import Attributes, Read, histogram
+from penstock.telemetry.metric_definition import MetricDefinition
 
 _WEIGHED = 100
 Values = Iterator[tuple[float, Attributes]]
@@ -96,9 +96,9 @@ class StageMeter:
         for number in numbers:
             self._epochs.pop(number, None)
 
-    def reads(self) -> Mapping[Metric, Read]:
+    def reads(self) -> Mapping[MetricDefinition, Read]:
         """Return what is to be looked up while the stage runs."""
-        reads: dict[Metric, Read] = {
+        reads: dict[MetricDefinition, Read] = {
             metrics.CONSUMED: self._consumed,
             metrics.LAG: lambda: self._by_topic(self._lag),
             metrics.HELD: lambda: self._by_topic(lambda _, marks: sum(m.in_flight for m in marks.values())),
@@ -117,7 +117,7 @@ class StageMeter:
             reads[metrics.FENCED] = lambda: self._by_topic(lambda topic, _: self.fenced[topic])
         return reads
 
-    def _reads_of_journal(self, journal: str) -> dict[Metric, Read]:
+    def _reads_of_journal(self, journal: str) -> dict[MetricDefinition, Read]:
         about = {names.MESSAGING_DESTINATION: journal}
         return {
             metrics.EPOCH: lambda: [

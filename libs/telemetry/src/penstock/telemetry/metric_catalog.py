@@ -1,9 +1,10 @@
-"""All metrics of Penstock: names, units, meanings, attributes, and which services tell them.
+"""All metrics of Penstock: names, units, meanings, attributes, and the services that export them.
 
-Those of stages are in `stage_metrics`. Names and boundaries of `gen_ai.*`, `http.*` and `process.*` are those
-of OpenTelemetry's semantic conventions; what they have no name for begins with `penstock.`. Units are base
-units (UCUM, as OpenTelemetry writes them). No attribute holds what grows with use: no request, document,
-tenant or key. Services record through `penstock.telemetry.meters`; docs/metrics.md is rendered from here.
+Those of stages are in `stage_metric_catalog`. Names and boundaries of `gen_ai.*`, `http.*` and `process.*`
+are those of OpenTelemetry's semantic conventions; what they have no name for begins with `penstock.`. Units
+are base units (UCUM, as OpenTelemetry writes them). No attribute grows with use: no request, document, tenant
+or key. Services record through `penstock.telemetry.instruments`; docs/metrics.md is rendered from this
+module.
 """
 
 from opentelemetry.semconv._incubating.metrics import gen_ai_metrics as gen_ai
@@ -11,9 +12,9 @@ from opentelemetry.semconv._incubating.metrics import http_metrics as http_later
 from opentelemetry.semconv._incubating.metrics import process_metrics as process
 from opentelemetry.semconv.metrics import http_metrics as http
 
-from penstock.telemetry import names, stage_metrics
-from penstock.telemetry.metric import Kind, Metric
-from penstock.telemetry.stage_metrics import SECONDS
+from penstock.telemetry import names, stage_metric_catalog
+from penstock.telemetry.metric_definition import Kind, MetricDefinition
+from penstock.telemetry.stage_metric_catalog import SECONDS
 
 EVERY = ("*",)
 SERVERS = ("ingestion", "retrieval", "inference")
@@ -33,14 +34,14 @@ _REQUEST = (names.HTTP_METHOD, names.URL_SCHEME)
 _RESPONSE = (names.HTTP_ROUTE, names.HTTP_STATUS, names.HTTP_VERSION, names.ERROR_TYPE)
 
 # Every process.
-READY = Metric(
+READY = MetricDefinition(
     "penstock.process.ready",
     Kind.GAUGE,
     "1",
     "Whether the process can serve: 1 when `/readyz` says so, else 0.",
     EVERY,
 )
-CPU_TIME = Metric(
+CPU_TIME = MetricDefinition(
     process.PROCESS_CPU_TIME,
     Kind.COUNTER,
     "s",
@@ -48,21 +49,23 @@ CPU_TIME = Metric(
     EVERY,
     (names.CPU_MODE,),
 )
-MEMORY = Metric(process.PROCESS_MEMORY_USAGE, Kind.GAUGE, "By", "Physical memory in use.", EVERY)
-THREADS = Metric(process.PROCESS_THREAD_COUNT, Kind.GAUGE, "{thread}", "Threads of the process.", EVERY)
-FILES = Metric(
+MEMORY = MetricDefinition(process.PROCESS_MEMORY_USAGE, Kind.GAUGE, "By", "Physical memory in use.", EVERY)
+THREADS = MetricDefinition(
+    process.PROCESS_THREAD_COUNT, Kind.GAUGE, "{thread}", "Threads of the process.", EVERY
+)
+FILES = MetricDefinition(
     process.PROCESS_UNIX_FILE_DESCRIPTOR_COUNT,
     Kind.GAUGE,
     "{file_descriptor}",
     "Open file descriptors.",
     EVERY,
 )
-UPTIME = Metric(process.PROCESS_UPTIME, Kind.GAUGE, "s", "Time since the process began.", EVERY)
+UPTIME = MetricDefinition(process.PROCESS_UPTIME, Kind.GAUGE, "s", "Time since the process began.", EVERY)
 OF_PROCESS = (CPU_TIME, MEMORY, THREADS, FILES, UPTIME)
 """They change also in a process that does nothing."""
 
 # HTTP servers.
-HTTP_DURATION = Metric(
+HTTP_DURATION = MetricDefinition(
     http.HTTP_SERVER_REQUEST_DURATION,
     Kind.HISTOGRAM,
     "s",
@@ -71,7 +74,7 @@ HTTP_DURATION = Metric(
     (*_REQUEST, *_RESPONSE),
     SECONDS,
 )
-HTTP_ACTIVE = Metric(
+HTTP_ACTIVE = MetricDefinition(
     http_later.HTTP_SERVER_ACTIVE_REQUESTS,
     Kind.GAUGE,
     "{request}",
@@ -81,17 +84,17 @@ HTTP_ACTIVE = Metric(
 )
 
 # The gateway, as its clients see it.
-STREAMS = Metric(
+STREAMS = MetricDefinition(
     "penstock.gateway.streams", Kind.GAUGE, "{stream}", "Answers that are being streamed.", ("gateway",)
 )
-OPEN_REQUESTS = Metric(
+OPEN_REQUESTS = MetricDefinition(
     "penstock.gateway.requests.open",
     Kind.GAUGE,
     "{request}",
     "Chat requests that a client waits for or watches.",
     ("gateway",),
 )
-OPEN_REQUESTS_LIMIT = Metric(
+OPEN_REQUESTS_LIMIT = MetricDefinition(
     "penstock.gateway.requests.limit",
     Kind.GAUGE,
     "{request}",
@@ -100,7 +103,7 @@ OPEN_REQUESTS_LIMIT = Metric(
 )
 
 # Answers of models: gateway and inference as servers, generation as their client.
-SERVER_DURATION = Metric(
+SERVER_DURATION = MetricDefinition(
     gen_ai.GEN_AI_SERVER_REQUEST_DURATION,
     Kind.HISTOGRAM,
     "s",
@@ -109,7 +112,7 @@ SERVER_DURATION = Metric(
     (*_MODEL, names.ERROR_TYPE),
     _GEN_AI_SECONDS,
 )
-TIME_TO_FIRST_TOKEN = Metric(
+TIME_TO_FIRST_TOKEN = MetricDefinition(
     gen_ai.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN,
     Kind.HISTOGRAM,
     "s",
@@ -118,7 +121,7 @@ TIME_TO_FIRST_TOKEN = Metric(
     _MODEL,
     _TO_FIRST_SECONDS,
 )
-TIME_PER_OUTPUT_TOKEN = Metric(
+TIME_PER_OUTPUT_TOKEN = MetricDefinition(
     gen_ai.GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN,
     Kind.HISTOGRAM,
     "s",
@@ -127,7 +130,7 @@ TIME_PER_OUTPUT_TOKEN = Metric(
     _MODEL,
     _PER_TOKEN_SECONDS,
 )
-CLIENT_DURATION = Metric(
+CLIENT_DURATION = MetricDefinition(
     gen_ai.GEN_AI_CLIENT_OPERATION_DURATION,
     Kind.HISTOGRAM,
     "s",
@@ -136,7 +139,7 @@ CLIENT_DURATION = Metric(
     (*_MODEL, *_SERVER, names.ERROR_TYPE),
     _GEN_AI_SECONDS,
 )
-TOKEN_USAGE = Metric(
+TOKEN_USAGE = MetricDefinition(
     gen_ai.GEN_AI_CLIENT_TOKEN_USAGE,
     Kind.HISTOGRAM,
     "{token}",
@@ -145,7 +148,7 @@ TOKEN_USAGE = Metric(
     (*_MODEL, *_SERVER, names.GEN_AI_TOKEN_TYPE),
     _TOKENS,
 )
-LOOPS = Metric(
+LOOPS = MetricDefinition(
     "penstock.generation.loops",
     Kind.COUNTER,
     "{answer}",
@@ -155,7 +158,7 @@ LOOPS = Metric(
 )
 
 # Backends.
-SLOTS = Metric(
+SLOTS = MetricDefinition(
     "penstock.backend.slots",
     Kind.GAUGE,
     "{slot}",
@@ -163,7 +166,7 @@ SLOTS = Metric(
     ("generation",),
     (*_SERVER, names.PENSTOCK_STATE),
 )
-BACKEND_UP = Metric(
+BACKEND_UP = MetricDefinition(
     "penstock.backend.available",
     Kind.GAUGE,
     "1",
@@ -171,14 +174,14 @@ BACKEND_UP = Metric(
     ("generation",),
     _SERVER,
 )
-ENGINE_BATCH = Metric(
+ENGINE_BATCH = MetricDefinition(
     "penstock.engine.batch.size",
     Kind.GAUGE,
     "{sequence}",
     "Sequences that the engine advances together.",
     ("inference",),
 )
-ENGINE_QUEUE = Metric(
+ENGINE_QUEUE = MetricDefinition(
     "penstock.engine.queue.size",
     Kind.GAUGE,
     "{sequence}",
@@ -187,14 +190,14 @@ ENGINE_QUEUE = Metric(
 )
 
 # Documents.
-INDEX_CHUNKS = Metric(
+INDEX_CHUNKS = MetricDefinition(
     "penstock.index.chunks",
     Kind.GAUGE,
     "{chunk}",
     "Chunks in the index that answers questions; looked up every 15 s.",
     ("retrieval",),
 )
-JOBS = Metric(
+JOBS = MetricDefinition(
     "penstock.ingestion.jobs",
     Kind.GAUGE,
     "{document}",
@@ -202,14 +205,14 @@ JOBS = Metric(
     ("ingestion",),
     (names.PENSTOCK_STATE,),
 )
-OLDEST_JOB = Metric(
+OLDEST_JOB = MetricDefinition(
     "penstock.ingestion.oldest.age",
     Kind.GAUGE,
     "s",
     "For how long the oldest document that is not done has been in work; 0 without one.",
     ("ingestion",),
 )
-WORK_DURATION = Metric(
+WORK_DURATION = MetricDefinition(
     "penstock.ingestion.work.duration",
     Kind.HISTOGRAM,
     "s",
@@ -219,13 +222,13 @@ WORK_DURATION = Metric(
     _WORK_SECONDS,
 )
 
-METRICS: tuple[Metric, ...] = tuple(
+METRICS: tuple[MetricDefinition, ...] = tuple(
     value
-    for value in (*tuple(globals().values()), *vars(stage_metrics).values())
-    if isinstance(value, Metric)
+    for value in (*tuple(globals().values()), *vars(stage_metric_catalog).values())
+    if isinstance(value, MetricDefinition)
 )
 
 
-def told_by(service: str) -> list[Metric]:
+def exported_by(service: str) -> list[MetricDefinition]:
     """Return the metrics that a service tells."""
     return [metric for metric in METRICS if "*" in metric.services or service in metric.services]

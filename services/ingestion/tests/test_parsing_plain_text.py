@@ -3,7 +3,7 @@
 import pytest
 
 from penstock.ingestion.adapters.parsing.encoding import decode
-from penstock.ingestion.adapters.parsing.plain import parse_plain, parse_rst
+from penstock.ingestion.adapters.parsing.plain_text import parse_plain, parse_rst
 from penstock.ingestion.domain.parsed import Kind, ParseFailed
 
 GERMAN = "Grüße aus Köln: die Straße ist überall gesperrt, außer für Fußgänger.\n" * 5

@@ -12,7 +12,7 @@ from penstock.streaming.errors import TransientError
 log = structlog.get_logger()
 
 
-class PatientEmbedder:
+class RetryingEmbedder:
     """Repeats on transient errors without end: documents have no deadline, and none is lost by waiting."""
 
     def __init__(self, embedder: Embedder, longest_wait: float = 5.0) -> None:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.resources import Resource
 
 from penstock.telemetry.exporting import AtExit, Watched
 from penstock.telemetry.exposition import REGISTRY, Exposition
-from penstock.telemetry.meters import observe_all
+from penstock.telemetry.instruments import observe_all
 from penstock.telemetry.news import NewsReader
 from penstock.telemetry.process import watch_process
 

@@ -16,7 +16,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestInfo:
     """What is known of a request besides its answer."""
 
     tenant: str

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from opentelemetry.trace import Span
 
 from penstock.gateway.domain import errors
-from penstock.gateway.domain.asked import Asked, fingerprint
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import RequestInfo, fingerprint
 from penstock.gateway.following import Follower
 from penstock.gateway.handler import Exchange
 from penstock.gateway.ports import AccountsAway, Claim, IdempotencyKeys
@@ -43,9 +43,9 @@ class Question(NamedTuple):
         return self.content if self.answers is None else replace(self.content, answers=self.answers)
 
     @property
-    def asked(self) -> Asked:
+    def info(self) -> RequestInfo:
         """What is kept of it while its answer is followed."""
-        return Asked(self.tenant, self.content.model, self.content.background)
+        return RequestInfo(self.tenant, self.content.model, self.content.background)
 
     @property
     def claim(self) -> Claim:
@@ -57,11 +57,11 @@ class Attended(NamedTuple):
     """A request whose answer a client follows."""
 
     request_id: str
-    asked: Asked
+    info: RequestInfo
     follower: Follower
 
 
-class Asking:
+class RequestIntake:
     """The way of a question into the log."""
 
     def __init__(
@@ -73,46 +73,46 @@ class Asking:
         self._keys = keys
 
     @asynccontextmanager
-    async def ask(self, question: Question, span: Span) -> AsyncIterator[Attended]:
+    async def submit(self, question: Question, span: Span) -> AsyncIterator[Attended]:
         """Write a question to the log, or find the request that its key stands for, and follow the answer.
 
         Raises ApiError: 404, 413, 422, 429, 503.
         """
         earlier_id: str | None = None
         # Followed before the key is claimed: whoever finds the key at this gateway finds the request, too.
-        with self._exchange.follow(question.request_id, question.asked) as follower:
+        with self._exchange.subscribe(question.request_id, question.info) as follower:
             earlier_id = await self._claim(question)
             if earlier_id is None:
                 await self._accept(question, span)
                 with self._presence.attending(
-                    question.request_id, question.asked, follower, Connection(FIRST, question.grace_ms)
+                    question.request_id, question.info, follower, Connection(FIRST, question.grace_ms)
                 ):
-                    yield Attended(question.request_id, question.asked, follower)
+                    yield Attended(question.request_id, question.info, follower)
         if earlier_id is not None:
             await self._ensure_asked(earlier_id, question, span)
-            async with self.join(earlier_id, question.asked, question.grace_ms) as attended:
+            async with self.attach(earlier_id, question.info, question.grace_ms) as attended:
                 yield attended
 
-    async def find(self, request_id: str, tenant: str) -> Asked:
+    async def find(self, request_id: str, tenant: str) -> RequestInfo:
         """Return what was asked in a request of this tenant. Raises ApiError 404, 429, 503."""
-        asked = await self._recalls.asked(request_id)
-        if asked is None or asked.tenant != tenant:
+        info = await self._recalls.find(request_id)
+        if info is None or info.tenant != tenant:
             raise errors.no_such_request()
-        return asked
+        return info
 
     @asynccontextmanager
-    async def look(self, request_id: str, asked: Asked) -> AsyncIterator[Attended]:
+    async def observe(self, request_id: str, info: RequestInfo) -> AsyncIterator[Attended]:
         """Follow an earlier request without counting as a client of it."""
-        async with self._recalls.follow(request_id, asked) as follower:
+        async with self._recalls.resume(request_id, info) as follower:
             with self._exchange.limited(request_id, SLACK_MS):
-                yield Attended(request_id, asked, follower)
+                yield Attended(request_id, info, follower)
 
     @asynccontextmanager
-    async def join(self, request_id: str, asked: Asked, grace_ms: int) -> AsyncIterator[Attended]:
+    async def attach(self, request_id: str, info: RequestInfo, grace_ms: int) -> AsyncIterator[Attended]:
         """Follow an earlier request as one more of its clients."""
-        async with self.look(request_id, asked) as attended:
+        async with self.observe(request_id, info) as attended:
             connection = self._presence.another(grace_ms)
-            with self._presence.attending(request_id, asked, attended.follower, connection):
+            with self._presence.attending(request_id, info, attended.follower, connection):
                 yield attended
 
     async def _claim(self, question: Question) -> str | None:
@@ -144,7 +144,7 @@ class Asking:
     async def _can_join(self, request_id: str) -> bool:
         """Return whether the request is in the log, or young enough to be written there under its id."""
         age_ms = self._exchange.age_ms(request_id)
-        return age_ms < SLACK_MS or await self._recalls.asked(request_id) is not None
+        return age_ms < SLACK_MS or await self._recalls.find(request_id) is not None
 
     async def _refuse_resuming(self, question: Question) -> None:
         """Never let the end of a new answer follow the beginning of an earlier one that is not known here."""
@@ -165,7 +165,7 @@ class Asking:
 
     async def _ensure_asked(self, request_id: str, question: Question, span: Span) -> None:
         """Write the question if the gateway that claimed the key did not live to do so."""
-        if await self._recalls.asked(request_id) is None:
+        if await self._recalls.find(request_id) is None:
             log.info("question_written_for_another_gateway", request_id=request_id)
             await self._exchange.send(request_id, question.tenant, question.sent, span)
 

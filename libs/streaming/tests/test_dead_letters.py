@@ -10,7 +10,7 @@ from penstock.messages.codec import encode
 from penstock.messages.envelope import Envelope, to_headers
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES, DOCUMENTS_CHUNKED, Topic
 from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.deadletters import Choice, DeadLetters, topic_named
+from penstock.streaming.dead_letters import Choice, DeadLetters, topic_named
 from penstock.streaming.ports import BrokerError, Partition, Producer
 from penstock.streaming.records import decode
 
@@ -83,7 +83,7 @@ async def test_a_replayed_letter_is_the_record_it_was_with_a_new_trace_and_a_fre
     broker: MemoryBroker, dead: DeadLetters
 ) -> None:
     await bury(broker.producer())
-    [letter] = await dead.letters()
+    [letter] = await dead.list_all()
     [outcome] = [outcome async for outcome in dead.replay([letter])]
     assert (outcome.refused, outcome.offset) == ("", 0)
     [record] = broker.log(CHAT_REQUESTS.name)
@@ -103,7 +103,7 @@ async def test_a_replayed_letter_is_the_record_it_was_with_a_new_trace_and_a_fre
 async def test_a_deadline_that_is_not_over_stays(broker: MemoryBroker, dead: DeadLetters) -> None:
     await bury(broker.producer(), deadline_ms=NOW_MS + 5)
     await bury(broker.producer(), deadline_ms=0)
-    _ = [outcome async for outcome in dead.replay(await dead.letters())]
+    _ = [outcome async for outcome in dead.replay(await dead.list_all())]
     deadlines = [decode(r, CHAT_REQUESTS).envelope.deadline_ms for r in broker.log(CHAT_REQUESTS.name)]
     assert deadlines == [NOW_MS + 5, 0]
 
@@ -111,11 +111,11 @@ async def test_a_deadline_that_is_not_over_stays(broker: MemoryBroker, dead: Dea
 async def test_what_is_done_is_left_out_and_never_sent_twice(broker: MemoryBroker, dead: DeadLetters) -> None:
     for subject in ("a", "b", "c"):
         await bury(broker.producer(), subject=subject)
-    letters = Choice().of(await dead.letters())
+    letters = Choice().of(await dead.list_all())
     _ = [outcome async for outcome in dead.replay(letters[1:2])]
     await dead.drop(letters[2:])
-    assert [letter.request_id for letter in Choice().of(await dead.letters())] == ["a"]
-    states = {letter.request_id: letter.state for letter in Choice(done_too=True).of(await dead.letters())}
+    assert [letter.request_id for letter in Choice().of(await dead.list_all())] == ["a"]
+    states = {letter.request_id: letter.state for letter in Choice(done_too=True).of(await dead.list_all())}
     assert states == {"a": "", "b": "replayed", "c": "dropped"}
     assert [record.key for record in broker.log(CHAT_REQUESTS.name)] == [b"b"]
 
@@ -124,11 +124,11 @@ async def test_a_record_that_is_no_event_is_refused_unless_forced(
     broker: MemoryBroker, dead: DeadLetters
 ) -> None:
     await bury(broker.producer(), body=b"{}")
-    letters = await dead.letters()
+    letters = await dead.list_all()
     [refused] = [outcome async for outcome in dead.replay(letters)]
     assert "missing required field `model`" in refused.refused
     assert broker.log(CHAT_REQUESTS.name) == []
-    assert Choice().of(await dead.letters()) == letters
+    assert Choice().of(await dead.list_all()) == letters
     [forced] = [outcome async for outcome in dead.replay(letters, force=True)]
     assert forced.offset == 0
     assert [record.value for record in broker.log(CHAT_REQUESTS.name)] == [b"{}"]
@@ -139,7 +139,7 @@ async def test_a_letter_without_its_body_is_refused_even_if_forced(
 ) -> None:
     headers = [("dlq_topic", b"chat.requests"), ("dlq_body", b"left out: too large")]
     await broker.producer().send(CHAT_REQUESTS.dlq, b"k", None, headers, 0)
-    [outcome] = [outcome async for outcome in dead.replay(await dead.letters(), force=True)]
+    [outcome] = [outcome async for outcome in dead.replay(await dead.list_all(), force=True)]
     assert outcome.refused == "its body was too large to be kept"
 
 
@@ -147,7 +147,7 @@ async def test_a_compacted_topic_takes_no_letter_without_a_key(
     broker: MemoryBroker, dead: DeadLetters
 ) -> None:
     await broker.producer().send(DOCUMENTS_CHUNKED.dlq, None, b"x", [("dlq_error", b"no JSON")], 0)
-    [outcome] = [outcome async for outcome in dead.replay(await dead.letters(), force=True)]
+    [outcome] = [outcome async for outcome in dead.replay(await dead.list_all(), force=True)]
     assert "without a key" in outcome.refused
     assert broker.log(DOCUMENTS_CHUNKED.name) == []
 
@@ -155,7 +155,7 @@ async def test_a_compacted_topic_takes_no_letter_without_a_key(
 async def test_a_dry_run_changes_nothing(broker: MemoryBroker, dead: DeadLetters) -> None:
     await bury(broker.producer())
     await bury(broker.producer(), body=b"x")
-    outcomes = [outcome async for outcome in dead.replay(await dead.letters(), dry_run=True)]
+    outcomes = [outcome async for outcome in dead.replay(await dead.list_all(), dry_run=True)]
     assert [bool(outcome.refused) for outcome in outcomes] == [False, True]
     assert broker.log(CHAT_REQUESTS.name) == []
     assert len(broker.log(CHAT_REQUESTS.dlq)) == 2
@@ -163,12 +163,12 @@ async def test_a_dry_run_changes_nothing(broker: MemoryBroker, dead: DeadLetters
 
 async def test_a_failed_send_leaves_the_letter_unmarked(broker: MemoryBroker, dead: DeadLetters) -> None:
     await bury(broker.producer())
-    letters = await dead.letters()
+    letters = await dead.list_all()
     broker.failing = BrokerError("gone")
     with pytest.raises(BrokerError):
         _ = [outcome async for outcome in dead.replay(letters)]
     broker.failing = None
-    assert Choice().of(await dead.letters()) == letters
+    assert Choice().of(await dead.list_all()) == letters
 
 
 async def test_the_prefix_that_is_done_is_deleted_and_no_more(
@@ -176,7 +176,7 @@ async def test_the_prefix_that_is_done_is_deleted_and_no_more(
 ) -> None:
     for subject in ("a", "b", "c"):
         await bury(broker.producer(), subject=subject)
-    letters = Choice().of(await dead.letters())
+    letters = Choice().of(await dead.list_all())
     await dead.drop(letters[1:2])
     assert await dead.trim([CHAT_REQUESTS]) == 0
     assert trimmer.cuts == {}
@@ -195,7 +195,7 @@ async def test_letters_are_chosen_by_topic_error_tenant_time_and_number(
     await bury(producer, subject="old", time_ms=1_000)
     await bury(producer, subject="other", tenant="zeta", time_ms=2_000)
     await bury(producer, DOCUMENTS_CHUNKED, subject="doc", error="internal_error: boom", time_ms=3_000)
-    letters = await dead.letters()
+    letters = await dead.list_all()
 
     def chosen(choice: Choice) -> list[str]:
         return [letter.request_id for letter in choice.of(letters)]
@@ -211,7 +211,7 @@ async def test_letters_are_chosen_by_topic_error_tenant_time_and_number(
 async def test_headers_that_are_no_numbers_stop_nothing(broker: MemoryBroker, dead: DeadLetters) -> None:
     headers = [("dlq_partition", b"999"), ("dlq_time_ms", b"soon"), ("ce_subject", b"\xff")]
     await broker.producer().send(CHAT_REQUESTS.dlq, None, b"", headers, 0)
-    [letter] = await dead.letters()
+    [letter] = await dead.list_all()
     assert letter.source_partition is None
     [outcome] = [outcome async for outcome in dead.replay([letter])]
     assert "ce_specversion is missing" in outcome.refused

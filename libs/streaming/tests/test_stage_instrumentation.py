@@ -26,16 +26,16 @@ from penstock.streaming.errors import PermanentError, TransientError
 from penstock.streaming.offsets import Offsets
 from penstock.streaming.runner import Runner
 from penstock.streaming.stage import Each, Fold, Outgoing, Received, Stage, Step
-from penstock.telemetry import stage_metrics
-from penstock.telemetry.metric import Metric
+from penstock.telemetry import stage_metric_catalog
+from penstock.telemetry.metric_definition import MetricDefinition
 
 IN, OUT = Topic("in", 1, (ChatRequested, RequestFailed)), Topic("out", 1, (AnswerStarted, RequestFailed))
 QUESTION = ChatRequested(model="m", messages=(Message(role="user", content="?"),), sampling=Sampling())
 TOKENS = 40
-Measured = Callable[[Metric], list[DataPointT]]
+Measured = Callable[[MetricDefinition], list[DataPointT]]
 
 
-def value(measured: Measured, metric: Metric, **attributes: str) -> float:
+def value(measured: Measured, metric: MetricDefinition, **attributes: str) -> float:
     [point] = [p for p in measured(metric) if attributes.items() <= dict(p.attributes or {}).items()]
     assert isinstance(point, NumberDataPoint)
     assert set(point.attributes or {}) <= set(metric.attributes)
@@ -99,36 +99,43 @@ async def test_what_waits_is_told_in_records_and_tokens_and_with_its_age(
         await go_on.wait()
         yield Outgoing(OUT, AnswerStarted(model="m"))
 
-    def now(metric: Metric) -> float:
+    def now(metric: MetricDefinition) -> float:
         return value(measured, metric)
 
     async with line.running(Each(handle, lambda: 1)):
-        await until(lambda: now(stage_metrics.PARTITIONS) == 1)
-        assert now(stage_metrics.LAG) == now(stage_metrics.LAG_TOKENS) == now(stage_metrics.OLDEST_AGE) == 0
+        await until(lambda: now(stage_metric_catalog.PARTITIONS) == 1)
+        assert (
+            now(stage_metric_catalog.LAG)
+            == now(stage_metric_catalog.LAG_TOKENS)
+            == now(stage_metric_catalog.OLDEST_AGE)
+            == 0
+        )
         failed = RequestFailed(code="refused", message="It was refused.", status=400, stage="before")
         await line.send("failed", event=failed)  # weighs nothing
         for number in range(4):
             await line.send(f"r{number}")
-        await until(lambda: now(stage_metrics.LAG) == 3)  # one is in hand
-        assert now(stage_metrics.LAG_TOKENS) == 3 * TOKENS
-        assert now(stage_metrics.HELD) > 1
-        await until(lambda: now(stage_metrics.PAUSED) == 1)
+        await until(lambda: now(stage_metric_catalog.LAG) == 3)  # one is in hand
+        assert now(stage_metric_catalog.LAG_TOKENS) == 3 * TOKENS
+        assert now(stage_metric_catalog.HELD) > 1
+        await until(lambda: now(stage_metric_catalog.PAUSED) == 1)
         for number in range(4, 9):
             await line.send(f"r{number}")
-        await until(lambda: now(stage_metrics.LAG) == 8)  # those that are not read while it is full, too
+        await until(
+            lambda: now(stage_metric_catalog.LAG) == 8
+        )  # those that are not read while it is full, too
         line.now_ms += 90_000
-        assert now(stage_metrics.OLDEST_AGE) == 90
-        assert now(stage_metrics.WATERMARK_AGE) > 0
+        assert now(stage_metric_catalog.OLDEST_AGE) == 90
+        assert now(stage_metric_catalog.WATERMARK_AGE) > 0
         go_on.set()
-        await until(lambda: now(stage_metrics.CONSUMED) == 10 and now(stage_metrics.HELD) == 0)
-        await until(lambda: now(stage_metrics.LAG) == 0)
+        await until(lambda: now(stage_metric_catalog.CONSUMED) == 10 and now(stage_metric_catalog.HELD) == 0)
+        await until(lambda: now(stage_metric_catalog.LAG) == 0)
         assert (
-            now(stage_metrics.WATERMARK_AGE)
-            == now(stage_metrics.OLDEST_AGE)
-            == now(stage_metrics.PAUSED)
+            now(stage_metric_catalog.WATERMARK_AGE)
+            == now(stage_metric_catalog.OLDEST_AGE)
+            == now(stage_metric_catalog.PAUSED)
             == 0
         )
-    assert measured(stage_metrics.LAG) == []  # a stage that has ended tells nothing
+    assert measured(stage_metric_catalog.LAG) == []  # a stage that has ended tells nothing
 
 
 async def test_failures_retries_and_dead_letters_are_counted(measured: Measured) -> None:
@@ -144,19 +151,23 @@ async def test_failures_retries_and_dead_letters_are_counted(measured: Measured)
         yield Outgoing(OUT, AnswerStarted(model="m"))
 
     async with line.running(Each(handle, lambda: 1)):
-        assert value(measured, stage_metrics.DEAD_LETTERS) == value(measured, stage_metrics.RETRIES) == 0
+        assert (
+            value(measured, stage_metric_catalog.DEAD_LETTERS)
+            == value(measured, stage_metric_catalog.RETRIES)
+            == 0
+        )
         await line.send("good")
         await line.send("bad")
-        await until(lambda: value(measured, stage_metrics.DEAD_LETTERS) == 1)
-        assert value(measured, stage_metrics.RETRIES) == 2
-        await until(lambda: len(measured(stage_metrics.PROCESS_DURATION)) == 2)
-        done = measured(stage_metrics.PROCESS_DURATION)
+        await until(lambda: value(measured, stage_metric_catalog.DEAD_LETTERS) == 1)
+        assert value(measured, stage_metric_catalog.RETRIES) == 2
+        await until(lambda: len(measured(stage_metric_catalog.PROCESS_DURATION)) == 2)
+        done = measured(stage_metric_catalog.PROCESS_DURATION)
     by_error = {(point.attributes or {}).get("error.type"): point for point in done}
     assert by_error.keys() == {None, "no_good"}
     for point in done:
         assert isinstance(point, HistogramDataPoint)
         assert point.count == 1
-        assert set(point.attributes or {}) <= set(stage_metrics.PROCESS_DURATION.attributes)
+        assert set(point.attributes or {}) <= set(stage_metric_catalog.PROCESS_DURATION.attributes)
 
 
 async def test_records_of_a_replaced_owner_are_counted(measured: Measured) -> None:
@@ -165,8 +176,8 @@ async def test_records_of_a_replaced_owner_are_counted(measured: Measured) -> No
     async with line.running(fold):
         await line.send("r1", epoch=2)
         await line.send("r2", epoch=1)
-        await until(lambda: value(measured, stage_metrics.FENCED) == 1)
-        await until(lambda: value(measured, stage_metrics.HELD) == 0)
+        await until(lambda: value(measured, stage_metric_catalog.FENCED) == 1)
+        await until(lambda: value(measured, stage_metric_catalog.HELD) == 0)
 
 
 class Client:
@@ -187,14 +198,14 @@ async def test_what_was_sent_and_what_was_not_acknowledged_is_counted(measured: 
     client, loop = Client(), asyncio.get_running_loop()
     producer = KafkaRecordProducer(client, Thread("t"), loop, BrokerClock())
     first, second = (producer.send("out", b"key", b"value", []) for _ in range(2))
-    assert value(measured, stage_metrics.PENDING) == 16
+    assert value(measured, stage_metric_catalog.PENDING) == 16
     client.sent[0].success(SimpleNamespace(timestamp=0, offset=0, partition=0))
     client.sent[1].failure(kafka.errors.NotLeaderForPartitionError())
     await first
     assert isinstance(await asyncio.gather(second, return_exceptions=True), list)
-    assert value(measured, stage_metrics.PENDING) == 0
-    told = {(p.attributes or {}).get("error.type"): p for p in measured(stage_metrics.SENT)}
+    assert value(measured, stage_metric_catalog.PENDING) == 0
+    told = {(p.attributes or {}).get("error.type"): p for p in measured(stage_metric_catalog.SENT)}
     assert told.keys() == {None, "NotLeaderForPartitionError"}
     assert [p.value for p in told.values() if isinstance(p, NumberDataPoint)] == [1, 1]
     await producer.close()
-    assert measured(stage_metrics.SENT) == []
+    assert measured(stage_metric_catalog.SENT) == []

@@ -9,12 +9,12 @@ import pytest
 from opentelemetry.trace import INVALID_SPAN
 from structlog.testing import capture_logs
 
-from penstock.gateway.asking import Attended, Question
 from penstock.gateway.core import Core
-from penstock.gateway.domain.asked import Asked
 from penstock.gateway.domain.errors import ApiError
+from penstock.gateway.domain.request_info import RequestInfo
 from penstock.gateway.ports import AccountsAway, Claim
 from penstock.gateway.readback import SLACK_MS
+from penstock.gateway.request_intake import Attended, Question
 from penstock.gateway.settings import Settings
 from penstock.messages import ids
 from penstock.messages.chat import AnswersFrom, ChatRequested, ClientLeft, Message, Sampling
@@ -87,7 +87,7 @@ class Desk:
 
     async def ask(self, question: Question) -> Attended:
         """Ask, and leave at once."""
-        async with asyncio.timeout(10), self.core.asking.ask(question, INVALID_SPAN) as attended:
+        async with asyncio.timeout(10), self.core.intake.submit(question, INVALID_SPAN) as attended:
             return attended
 
     async def refused(self, question: Question) -> tuple[int, str]:
@@ -122,9 +122,9 @@ async def desk(kit: Any) -> AsyncIterator[Desk]:
 @pytest.mark.parametrize("key", [None, "k"])
 async def test_a_new_question_comes_into_the_log_and_is_followed(desk: Desk, key: str | None) -> None:
     question = desk.question(key=key)
-    async with desk.core.asking.ask(question, INVALID_SPAN) as attended:
+    async with desk.core.intake.submit(question, INVALID_SPAN) as attended:
         assert desk.questions == [question.request_id]
-        assert (attended.request_id, attended.asked) == (question.request_id, Asked("acme", "m", False))
+        assert (attended.request_id, attended.info) == (question.request_id, RequestInfo("acme", "m", False))
         assert question.request_id in desk.core.following
     assert question.request_id not in desk.core.following
     assert desk.keys.claims == ({} if key is None else {("acme", "k"): question.claim})
@@ -159,7 +159,7 @@ async def test_the_same_key_gives_the_same_request_whenever_it_comes(desk: Desk,
     await desk.ask(first)
     desk.now_ms += later_ms
     attended = await desk.ask(desk.question(resumes=True))
-    assert (attended.request_id, attended.asked) == (first.request_id, first.asked)
+    assert (attended.request_id, attended.info) == (first.request_id, first.info)
     assert desk.questions == [first.request_id]
 
 
@@ -276,10 +276,10 @@ async def test_a_key_that_cannot_be_released_does_not_hide_why(desk: Desk) -> No
 async def test_only_its_own_tenant_finds_a_request(desk: Desk, tenant: str) -> None:
     question = desk.question()
     await desk.ask(question)
-    assert await desk.core.asking.find(question.request_id, "acme") == question.asked
+    assert await desk.core.intake.find(question.request_id, "acme") == question.info
     for request_id, of in ((question.request_id, tenant), (desk.id_of(0), "acme")):
         with pytest.raises(ApiError) as error:
-            await desk.core.asking.find(request_id, of)
+            await desk.core.intake.find(request_id, of)
         assert (error.value.status, error.value.code) == (404, "request_not_found")
 
 
@@ -287,10 +287,10 @@ async def test_a_look_at_a_request_follows_it_without_counting_as_a_client(desk:
     question = desk.question(grace_ms=1)
     await desk.ask(question)
     told = len(desk.log.broker.log(CHAT_CANCELLATIONS.name))
-    async with desk.core.asking.look(question.request_id, question.asked) as attended:
-        assert (attended.request_id, attended.asked) == (question.request_id, question.asked)
+    async with desk.core.intake.observe(question.request_id, question.info) as attended:
+        assert (attended.request_id, attended.info) == (question.request_id, question.info)
         assert question.request_id in desk.core.following
     assert len(desk.log.broker.log(CHAT_CANCELLATIONS.name)) == told
-    async with desk.core.asking.join(question.request_id, question.asked, 5) as attended:
+    async with desk.core.intake.attach(question.request_id, question.info, 5) as attended:
         assert attended.request_id == question.request_id
     assert len(desk.log.broker.log(CHAT_CANCELLATIONS.name)) == told + 2

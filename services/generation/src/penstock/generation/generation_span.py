@@ -18,7 +18,7 @@ MAX_CHARS = 16_384
 """Of a prompt or an answer, where they are told at all."""
 
 
-class Told:
+class GenerationSpan:
     """The CLIENT span `chat MODEL` over all attempts at one answer, by OpenTelemetry's conventions for GenAI.
 
     Of the text it tells nothing unless `content` is set.

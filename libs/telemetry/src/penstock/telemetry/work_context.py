@@ -1,4 +1,4 @@
-"""For whom the work at hand is done: what every span and every logged event says of it."""
+"""The request or document that a task works on, and its tenant: set on every span and logged event."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace import Span, SpanProcessor
 from penstock.telemetry import names
 
 
-class About:
+class WorkContext:
     """A request or a document, and its tenant; empty texts where that is not known."""
 
     __slots__ = ("attributes", "fields")
@@ -27,35 +27,35 @@ class About:
         """For logs."""
 
 
-NOBODY = About()
-_about: ContextVar[About] = ContextVar("about", default=NOBODY)
+NO_WORK = WorkContext()
+_current: ContextVar[WorkContext] = ContextVar("penstock.work", default=NO_WORK)
 
 
-def about() -> About:
-    """Return for whom the current task works."""
-    return _about.get()
+def current_work() -> WorkContext:
+    """Return what the current task works on."""
+    return _current.get()
 
 
-def work_for(whom: About) -> None:
-    """Say for whom this task works from now on, and all tasks that it starts."""
-    _about.set(whom)
+def set_work_context(work: WorkContext) -> None:
+    """Set what this task, and all tasks that it starts, work on from now on."""
+    _current.set(work)
 
 
 @contextmanager
-def working_for(whom: About) -> Iterator[None]:
-    """Say for whom the block works: in code that has no task of its own."""
-    token = _about.set(whom)
+def use_work_context(work: WorkContext) -> Iterator[None]:
+    """Set what the block works on, in code that has no task of its own."""
+    token = _current.set(work)
     try:
         yield
     finally:
-        _about.reset(token)
+        _current.reset(token)
 
 
-class AboutEverySpan(SpanProcessor):
-    """Gives each span that starts within the work for somebody what there is to say of that."""
+class WorkContextProcessor(SpanProcessor):
+    """Sets the attributes of the current work on each span that starts."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        whom = _about.get()
+        work = _current.get()
         # Many spans are made with these attributes: to set them once more is a third of what a span costs.
-        if whom is not NOBODY and names.PENSTOCK_TENANT not in (span.attributes or ()):
-            span.set_attributes(whom.attributes)
+        if work is not NO_WORK and names.PENSTOCK_TENANT not in (span.attributes or ()):
+            span.set_attributes(work.attributes)

@@ -14,7 +14,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
+class MetricDefinition:
     """One metric. `boundaries` are a histogram's, `services` those that tell it ("*": all)."""
 
     name: str
