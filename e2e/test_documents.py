@@ -18,7 +18,7 @@ from e2e.stack import PENSTOCK, Stack
 from penstock.messages.documents import DocumentChunked, DocumentStateChanged
 from penstock.messages.topics import DOCUMENTS_CHUNKED, DOCUMENTS_STATES, Topic
 from penstock.streaming.adapters.kafka import open_producer
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.records import decode, takes_back
 
 VICTIMS = ("ingestion-worker", "retrieval", "ingestion-worker", "ingestion", "kafka")

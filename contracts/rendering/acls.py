@@ -2,7 +2,7 @@
 
 from itertools import groupby
 
-from penstock.streaming.access import all_grants
+from penstock.streaming.admin.access import all_grants
 
 
 def table() -> str:

@@ -6,7 +6,7 @@ from rendering.acls import table
 from rendering.asyncapi import asyncapi
 
 from penstock.messages.flows import FLOWS, SERVICES
-from penstock.streaming.access import all_grants, commands, grants
+from penstock.streaming.admin.access import all_grants, commands, grants
 
 ROOT = Path(__file__).parents[2]
 

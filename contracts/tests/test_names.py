@@ -24,9 +24,45 @@ PACKAGES = (
 )
 """Those whose names have been gone through."""
 REPLACED = frozenset(
-    "told tell means wish wishes letter letters scene aloud lows low about place written take_over again upkeep"
-    " death where plain talk look viewer needs patient timely patience asking asked accept follow join metric"
-    " metrics meters metering stage_metrics".split()
+    [
+        "told",
+        "tell",
+        "means",
+        "wish",
+        "wishes",
+        "letter",
+        "letters",
+        "scene",
+        "aloud",
+        "lows",
+        "low",
+        "about",
+        "place",
+        "written",
+        "take_over",
+        "again",
+        "upkeep",
+        "death",
+        "where",
+        "plain",
+        "talk",
+        "look",
+        "viewer",
+        "needs",
+        "patient",
+        "timely",
+        "patience",
+        "asking",
+        "asked",
+        "accept",
+        "follow",
+        "join",
+        "metric",
+        "metrics",
+        "meters",
+        "metering",
+        "stage_metrics",
+    ]
 )
 
 

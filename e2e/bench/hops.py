@@ -30,7 +30,7 @@ from penstock.devstack.kafka import running_broker
 from penstock.devstack.root import find_root
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import open_producer, open_reader
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.connection import Client, KafkaConnection
 from penstock.streaming.ports import Partition
 

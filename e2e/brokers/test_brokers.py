@@ -26,7 +26,7 @@ from e2e.faults.watch import GROUPS
 from penstock.messages.chat import AnswerCompleted
 from penstock.messages.reading import Fence
 from penstock.messages.topics import TOPICS
-from penstock.streaming.admin import committed
+from penstock.streaming.adapters.kafka.cluster import committed
 from penstock.streaming.connection import Client
 
 SECONDS = 120

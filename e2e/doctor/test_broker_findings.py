@@ -23,8 +23,8 @@ from penstock.devstack.network import free_ports
 from penstock.devstack.state import StackStatus, StateDir
 from penstock.messages.topics import CHAT_GENERATED, CHAT_REQUESTS, CHAT_RETRIEVED, CHAT_TOKENIZED, TOPICS
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
-from penstock.streaming.admin import ensure_topics
-from penstock.streaming.dead_letters import DONE, DONE_OFFSET
+from penstock.streaming.admin.dead_letters import DONE, DONE_OFFSET
+from penstock.streaming.admin.topics import ensure_topics
 
 OLD_RELEASE = "3.9"
 SLOW = Needs(limit_s=60)

@@ -24,7 +24,7 @@ from libs.database.tests.servers import POSTGRES, REDIS, new_database, running_r
 from penstock.devstack.kafka import running_broker
 from penstock.devstack.security import USERS, Security
 from penstock.gateway.domain.keys import new_key
-from penstock.streaming.access import set_passwords
+from penstock.streaming.admin.access import set_passwords
 from penstock.streaming.ports import BrokerError
 
 pytestmark = [

@@ -15,7 +15,7 @@ from penstock.messages.chat import ChatRequested
 from penstock.messages.envelope import Envelope, to_headers
 from penstock.messages.topics import CHAT_RESPONSES, TOPICS, Topic
 from penstock.streaming.adapters.kafka import open_producer, open_reader
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import Partition, Producer
 
 TIME_MS = 1_800_000_000_000

@@ -32,7 +32,7 @@ from penstock.messages.ids import new_request_id, reply_partition
 from penstock.messages.topics import CHAT_REPLAYS, CHAT_REQUESTS, CHAT_RESPONSES, TOPICS
 from penstock.streaming.adapters.kafka import open_producer, open_reader
 from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import Partition, Producer, Reader
 from penstock.streaming.records import decode, send
 

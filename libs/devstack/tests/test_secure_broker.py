@@ -21,10 +21,11 @@ from penstock.devstack.security import USERS, Security
 from penstock.devstack.topics import create_topics
 from penstock.messages.flows import SERVICES
 from penstock.messages.topics import TOPICS
-from penstock.streaming.access import grants
 from penstock.streaming.adapters.kafka import open_producer, open_reader
+from penstock.streaming.adapters.kafka.cluster import open_admin
 from penstock.streaming.adapters.kafka.knock import knock
-from penstock.streaming.admin import open_admin, wanted_partitions
+from penstock.streaming.admin.access import grants
+from penstock.streaming.admin.topics import wanted_partitions
 from penstock.streaming.connection import Client, KafkaConnection
 from penstock.streaming.ports import BrokerError, Partition, Refused
 
@@ -243,7 +244,7 @@ def test_the_command_makes_topics_and_acls_at_a_cluster_of_ones_own(secured: Sec
 
 
 def test_rights_that_are_too_many_are_taken_back(secured: Secured) -> None:
-    from penstock.streaming.access import Grant, apply
+    from penstock.streaming.admin.access import Grant, apply
 
     admin, own = secured.user("admin"), grants("gateway")
     extra = Grant("gateway", "TOPIC", "READ", "usage.recorded")

@@ -12,9 +12,9 @@ from libs.streaming.tests.one_stage import Line
 from penstock.messages.chat import AnswerStarted, ChatRequested, RequestFailed, TextGenerated
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters import kafka
-from penstock.streaming.adapters.kafka.overview import open_overview
 from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.overview import open_overview
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.connection import KafkaConnection
 from penstock.streaming.ports import Committable, Consumer, Overview, Partition, Producer, Reader, Start

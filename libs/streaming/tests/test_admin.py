@@ -7,7 +7,8 @@ import kafka
 from kafka.admin import ConfigResource
 
 from penstock.messages.topics import COMPACTION_LAG_MS, Key, Topic
-from penstock.streaming.admin import ensure_topics, missing_topics
+from penstock.streaming.adapters.kafka.cluster import missing_topics
+from penstock.streaming.admin.topics import ensure_topics
 
 
 def config(bootstrap: str, topic: str) -> dict[str, Any]:

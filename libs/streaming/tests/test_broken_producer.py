@@ -13,7 +13,7 @@ from penstock.devstack.kafka import Broker, _wait_until_it_answers, broker_in
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.adapters import kafka, librdkafka
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.connection import Client, KafkaConnection
 from penstock.streaming.ports import BrokerError, Partition, Position
 

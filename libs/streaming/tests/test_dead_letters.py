@@ -10,7 +10,7 @@ from penstock.messages.codec import encode
 from penstock.messages.envelope import Envelope, to_headers
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES, DOCUMENTS_CHUNKED, Topic
 from penstock.streaming.adapters.memory import MemoryBroker
-from penstock.streaming.dead_letters import Choice, DeadLetters, topic_named
+from penstock.streaming.admin.dead_letters import Choice, DeadLetters, topic_named
 from penstock.streaming.ports import BrokerError, Partition, Producer
 from penstock.streaming.records import decode
 

@@ -12,9 +12,10 @@ from penstock.devstack.kafka import running_broker
 from penstock.messages.chat import AnswerCompared
 from penstock.messages.topics import CHAT_REQUESTS, Topic
 from penstock.streaming.adapters import kafka
-from penstock.streaming.admin import ensure_topics, open_admin
-from penstock.streaming.growing import Growth, grow
-from penstock.streaming.inspection import inspecting
+from penstock.streaming.adapters.kafka.cluster import open_admin
+from penstock.streaming.admin.growing import Growth, grow
+from penstock.streaming.admin.inspection import inspecting
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import BrokerError
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
 from penstock.streaming.adapters.librdkafka import open_consumer, open_producer, open_reader
 from penstock.streaming.adapters.librdkafka.client import LibraryLog, connecting
 from penstock.streaming.adapters.librdkafka.producer import LibrdkafkaProducer
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import BrokerError, Partition, RecordTooLarge
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.connection import Client, KafkaConnection
 from penstock.streaming.ports import BrokerError, Consumer, Partition, Position
 

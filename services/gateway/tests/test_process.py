@@ -21,7 +21,7 @@ from penstock.messages.envelope import Envelope
 from penstock.messages.topics import CHAT_REQUESTS, CHAT_RESPONSES
 from penstock.streaming import records
 from penstock.streaming.adapters.kafka import open_consumer, open_producer
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 
 
 def free_port() -> int:

@@ -226,7 +226,7 @@ async def test_a_model_that_cannot_be_loaded_again_ends_the_engine(
     rig.models[0].pipeline.breaks = RuntimeError("the scheduler is broken")
     with pytest.raises(GenerationFailedError):
         await complete(answer)
-    assert await asyncio.to_thread(rig.engine.join, 5)
+    assert await asyncio.to_thread(rig.engine.wait_closed, 5)
     await asyncio.sleep(0)
     assert rig.lost == [("the scheduler is broken", True), ("no room", False)]
     with pytest.raises(UnhealthyError):

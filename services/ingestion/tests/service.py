@@ -32,7 +32,7 @@ from penstock.messages.documents import Chunk, DocumentChunked, DocumentDeleted,
 from penstock.messages.envelope import Envelope
 from penstock.messages.topics import DOCUMENTS_CHUNKED, DOCUMENTS_DELETED, DOCUMENTS_INDEXED, TOPICS
 from penstock.streaming.adapters.kafka import open_producer, open_reader
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.ports import Partition
 from penstock.streaming.records import decode, send, takes_back

@@ -46,8 +46,8 @@ from penstock.messages.topics import (
 from penstock.observer.main import Observer
 from penstock.observer.settings import Settings
 from penstock.streaming.adapters.memory import MemoryBroker
+from penstock.streaming.admin.dead_letters import DeadLetters
 from penstock.streaming.clock import unix_ms
-from penstock.streaming.dead_letters import DeadLetters
 from penstock.streaming.ports import BrokerError, Overview, Producer, Reader
 from penstock.streaming.records import send
 

@@ -18,7 +18,7 @@ from penstock.devstack.network import free_ports
 from penstock.messages.codec import encode
 from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.adapters.kafka import open_producer, partition_of
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import Producer
 from services.observer.tests.stand import Console, Line, asked, span, until, who
 

@@ -26,7 +26,7 @@ from penstock.messages.topics import (
 )
 from penstock.streaming import records
 from penstock.streaming.adapters.kafka import open_producer, open_reader
-from penstock.streaming.admin import ensure_topics
+from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import Partition
 
 

@@ -15,7 +15,7 @@ from penstock.messages.flows import SERVICES
 from penstock.streaming.ports import BrokerError
 
 if TYPE_CHECKING:
-    from penstock.streaming.access import Grant
+    from penstock.streaming.admin.access import Grant
 
 commands = typer.Typer(help="What each service's user may do at Kafka (ACLs).", no_args_is_help=True)
 ServiceOption = Annotated[str | None, typer.Option("--service", help="Only this one.")]
@@ -30,7 +30,7 @@ def show(
     servers: Annotated[str, typer.Option(help="With --commands: the brokers in them.")] = "localhost:9092",
 ) -> None:
     """Print what the services need, and so all that they may. Asks no broker."""
-    from penstock.streaming.access import commands as as_calls
+    from penstock.streaming.admin.access import commands as as_calls
 
     wanted = _wanted(service)
     if as_commands:
@@ -47,7 +47,7 @@ def show(
 @commands.command("apply")
 def put(service: ServiceOption = None) -> None:
     """Give the services' users these rights at the broker, and take from them all others. Needs an admin."""
-    from penstock.streaming.access import apply
+    from penstock.streaming.admin.access import apply
 
     cluster = cluster_here()
     try:
@@ -58,7 +58,7 @@ def put(service: ServiceOption = None) -> None:
 
 
 def _wanted(service: str | None) -> list[Grant]:
-    from penstock.streaming.access import all_grants, grants
+    from penstock.streaming.admin.access import all_grants, grants
 
     if service is not None and service not in SERVICES:
         raise DevstackError(f"No service {service!r}; there are: {', '.join(SERVICES)}")

@@ -20,8 +20,8 @@ from penstock.devstack.screen import make_console
 from penstock.devstack.times import parse_time, show_time
 from penstock.devstack.where import cluster_here
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.admin.dead_letters import Choice, DeadLetter, DeadLetters, Outcome, topic_named
 from penstock.streaming.connection import Cluster, by_kafka_python
-from penstock.streaming.dead_letters import Choice, DeadLetter, DeadLetters, Outcome, topic_named
 from penstock.streaming.ports import BrokerError, Record
 
 commands = typer.Typer(help="Dead letters: records that could not be handled.", no_args_is_help=True)
@@ -187,7 +187,7 @@ def _run(work: _Work) -> None:
 async def _dead_letters(cluster: Cluster) -> AsyncIterator[DeadLetters]:
     # Here, since the other commands do without Kafka's client, half a second.
     from penstock.streaming.adapters.kafka import open_producer, open_reader
-    from penstock.streaming.admin import delete_before
+    from penstock.streaming.admin.topics import delete_before
 
     cluster = by_kafka_python(cluster)
     reader = await open_reader(cluster)

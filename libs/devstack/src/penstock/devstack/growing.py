@@ -13,7 +13,7 @@ def grow() -> None:
 
     Run it in the new version, with its number in libs/messages, before the services of that version start.
     """
-    from penstock.streaming import growing
+    from penstock.streaming.admin import growing
 
     console = make_console()
     try:

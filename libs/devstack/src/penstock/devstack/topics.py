@@ -22,7 +22,7 @@ from penstock.streaming.connection import Cluster, as_connection
 from penstock.streaming.ports import BrokerError
 
 if TYPE_CHECKING:
-    from penstock.streaming.inspection import Inspection
+    from penstock.streaming.admin.inspection import Inspection
 
 commands = typer.Typer(
     help="Kafka's topics: made as the contract says, compared with it.", no_args_is_help=True
@@ -37,8 +37,8 @@ def create_topics(
 
     DevstackError says what does not.
     """
-    from penstock.streaming.access import all_grants, apply, set_passwords
-    from penstock.streaming.admin import ensure_topics
+    from penstock.streaming.admin.access import all_grants, apply, set_passwords
+    from penstock.streaming.admin.topics import ensure_topics
 
     try:
         if security is not None:
@@ -90,7 +90,7 @@ def create(
 
     How long requests and answers are kept is PENSTOCK_RETENTION_HOURS.
     """
-    from penstock.streaming.admin import ensure_topics
+    from penstock.streaming.admin.topics import ensure_topics
 
     settings, _ = here()
     cluster, console = cluster_here(), make_console()
@@ -110,7 +110,7 @@ def create(
 
 
 def _survey(cluster: Cluster, retention_hours: float) -> list[Line]:
-    from penstock.streaming.inspection import inspecting
+    from penstock.streaming.admin.inspection import inspecting
 
     try:
         with inspecting(cluster, _ANSWER_S) as broker:
@@ -120,7 +120,7 @@ def _survey(cluster: Cluster, retention_hours: float) -> list[Line]:
 
 
 def _lines(broker: Inspection, retention_hours: float) -> list[Line]:
-    from penstock.streaming.admin import wanted_configs, wanted_partitions
+    from penstock.streaming.admin.topics import wanted_configs, wanted_partitions
 
     wanted, configs = wanted_partitions(TOPICS), wanted_configs(TOPICS, retention_hours)
     standing = broker.topics()

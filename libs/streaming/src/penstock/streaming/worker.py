@@ -17,7 +17,7 @@ from pydantic_settings import NoDecode
 from penstock.messages.backends import Backend, parse_backends
 from penstock.messages.flows import Flow
 from penstock.streaming.adapters.kafka import KafkaBroker
-from penstock.streaming.admin import missing_topics
+from penstock.streaming.adapters.kafka.cluster import missing_topics
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster, KafkaSettings, as_connection
 from penstock.streaming.errors import leaves

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from penstock.observer.domain.spans import Trace
 from penstock.observer.domain.usage import Amount, Cell
-from penstock.streaming.dead_letters import DeadLetters
+from penstock.streaming.admin.dead_letters import DeadLetters
 from penstock.streaming.ports import Overview, Partition, Reader
 
 

@@ -15,8 +15,8 @@ from penstock.devstack.doctor.runner import in_thread
 from penstock.devstack.doctor.scene import Scene
 from penstock.devstack.doctor.topics import topics
 from penstock.devstack.doctor.words import size
+from penstock.streaming.admin.inspection import Inspection, inspecting
 from penstock.streaming.connection import KafkaConnection
-from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import BrokerError, Refused
 from penstock.streaming.worker import WorkerSettings
 

@@ -16,8 +16,8 @@ from penstock.devstack.doctor.finding import Finding, warning
 from penstock.devstack.doctor.runner import in_thread
 from penstock.devstack.doctor.scene import Scene, Unchecked
 from penstock.messages.topics import TOPICS
+from penstock.streaming.admin.inspection import Inspection, inspecting
 from penstock.streaming.connection import Cluster
-from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import BrokerError, Partition
 
 _SET_IT = "Let both machines set their clocks by NTP (`timedatectl` shows whether they do)."

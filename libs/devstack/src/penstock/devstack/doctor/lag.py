@@ -14,8 +14,8 @@ from penstock.devstack.doctor.scene import Scene
 from penstock.devstack.doctor.words import age, many, some
 from penstock.messages import topics
 from penstock.messages.topics import TOPICS, Topic
+from penstock.streaming.admin.inspection import Inspection, inspecting, open_letters
 from penstock.streaming.connection import Cluster
-from penstock.streaming.inspection import Inspection, inspecting, open_letters
 from penstock.streaming.ports import Partition
 
 STAGES: Mapping[str, tuple[Topic, ...]] = {

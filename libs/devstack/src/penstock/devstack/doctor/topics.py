@@ -11,8 +11,8 @@ from penstock.devstack.doctor.scene import Scene
 from penstock.devstack.doctor.words import many, some
 from penstock.devstack.settings import StackSettings
 from penstock.messages.topics import TOPICS
-from penstock.streaming.admin import wanted_configs, wanted_partitions
-from penstock.streaming.inspection import OFFSETS_TOPIC, Inspection, Standing
+from penstock.streaming.admin.inspection import OFFSETS_TOPIC, Inspection, Standing
+from penstock.streaming.admin.topics import wanted_configs, wanted_partitions
 
 Topics = Mapping[str, Mapping[int, Standing]]
 

@@ -9,7 +9,7 @@ from penstock.messages.flows import FLOWS
 from penstock.messages.topics import CHAT_CANCELLATIONS, CHAT_REQUESTS
 from penstock.streaming import records
 from penstock.streaming.adapters.kafka import KafkaBroker
-from penstock.streaming.admin import missing_topics
+from penstock.streaming.adapters.kafka.cluster import missing_topics
 from penstock.streaming.clock import BrokerClock
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import Broker, Producer, Reader

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from penstock.messages.flows import FLOWS
 from penstock.streaming.adapters.kafka import open_producer, open_reader, partition_of
-from penstock.streaming.adapters.kafka.overview import open_overview
-from penstock.streaming.admin import delete_before
+from penstock.streaming.admin.dead_letters import DeadLetters
+from penstock.streaming.admin.overview import open_overview
+from penstock.streaming.admin.topics import delete_before
 from penstock.streaming.clock import unix_ms
 from penstock.streaming.connection import Cluster, by_kafka_python
-from penstock.streaming.dead_letters import DeadLetters
 from penstock.streaming.ports import Overview, Reader
 from penstock.streaming.worker import topics_awaited
 

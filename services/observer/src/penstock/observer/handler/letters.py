@@ -9,7 +9,7 @@ from typing import NamedTuple
 from penstock.messages.topics import TOPICS, Topic
 from penstock.observer.domain.errors import ApiError, invalid, no_such
 from penstock.observer.ports import Log
-from penstock.streaming.dead_letters import Choice, DeadLetter, topic_named
+from penstock.streaming.admin.dead_letters import Choice, DeadLetter, topic_named
 from penstock.streaming.ports import Extent, Partition, Record
 
 COUNT_SECONDS = 1.0

@@ -20,7 +20,7 @@ from penstock.observer.handler.lookup import Lookup, Records, RecordView
 from penstock.observer.handler.streams import Changes
 from penstock.observer.handler.watching import Watching
 from penstock.observer.ports import Traces
-from penstock.streaming.dead_letters import DeadLetter
+from penstock.streaming.admin.dead_letters import DeadLetter
 from penstock.streaming.ports import BrokerError, Record
 
 log = structlog.get_logger()

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka import open_reader
-from penstock.streaming.admin import committed
+from penstock.streaming.adapters.kafka.cluster import committed
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Partition, Reader, Start
 

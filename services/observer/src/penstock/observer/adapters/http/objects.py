@@ -8,7 +8,7 @@ from penstock.observer.domain.usage import Amount, Cell
 from penstock.observer.handler.letters import LetterPage
 from penstock.observer.handler.lookup import RecordView
 from penstock.observer.handler.views import RequestView
-from penstock.streaming.dead_letters import DeadLetter
+from penstock.streaming.admin.dead_letters import DeadLetter
 from penstock.streaming.ports import Record
 
 Object = dict[str, Any]

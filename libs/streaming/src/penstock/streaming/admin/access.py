@@ -22,7 +22,7 @@ from kafka.admin import (
 
 from penstock.messages.flows import FLOWS, SERVICES
 from penstock.messages.topics import TOPICS
-from penstock.streaming.admin import open_admin
+from penstock.streaming.adapters.kafka.cluster import open_admin
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError
 

@@ -1,23 +1,17 @@
-"""Topics: made if missing, looked up while waiting for them."""
+"""Topics: created if missing, configured, truncated."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import kafka
-from kafka import errors
 from kafka.admin import ConfigResource
 
 from penstock.messages.topics import COMPACTION_LAG_MS, TOPICS, Topic
 from penstock.streaming.adapters.kafka import MAX_RECORD_BYTES
-from penstock.streaming.adapters.kafka.client import as_broker_error, speaking
-from penstock.streaming.adapters.kafka.knock import knock
+from penstock.streaming.adapters.kafka.cluster import open_admin, standing_topics
 from penstock.streaming.connection import Cluster
 from penstock.streaming.ports import BrokerError, Partition
 
-_CONNECT_MS = 5_000
-_REQUEST_MS = 30_000
 _HOUR_MS = 3_600_000
 # The lag is also the longest that a segment is written to, unless `segment.ms` is less.
 _COMPACTED = {"cleanup.policy": "compact", "max.compaction.lag.ms": str(COMPACTION_LAG_MS)}
@@ -40,30 +34,14 @@ async def ensure_topics(
     return await asyncio.to_thread(_ensure, cluster, topics, retention_hours, replication)
 
 
-async def missing_topics(cluster: Cluster, names: Collection[str]) -> list[str]:
-    """Return those names of topics that do not stand yet. Raises BrokerError if no broker answers."""
-    return await asyncio.to_thread(_missing, cluster, names)
-
-
 async def delete_before(cluster: Cluster, offsets: Mapping[Partition, int]) -> None:
     """Delete the records before these offsets. Raises BrokerError."""
     await asyncio.to_thread(_delete_before, cluster, offsets)
 
 
-async def committed(cluster: Cluster, group: str) -> dict[Partition, int]:
-    """Return the offsets that a consumer group has committed. Raises BrokerError."""
-    return await asyncio.to_thread(_committed, cluster, group)
-
-
 def _delete_before(cluster: Cluster, offsets: Mapping[Partition, int]) -> None:
     with open_admin(cluster) as admin:
         admin.delete_records({kafka.TopicPartition(*p): offset for p, offset in offsets.items()})
-
-
-def _committed(cluster: Cluster, group: str) -> dict[Partition, int]:
-    with open_admin(cluster) as admin:
-        found = admin.list_group_offsets(group).get(group, {})
-    return {Partition(tp.topic, tp.partition): position.offset for tp, position in found.items()}
 
 
 def _ensure(
@@ -72,7 +50,7 @@ def _ensure(
     wanted = wanted_partitions(topics)
     configs = wanted_configs(topics, retention_hours)
     with open_admin(cluster) as admin:
-        standing = _standing(admin)
+        standing = standing_topics(admin)
         wrong = [f"{n} has {standing[n]}, needs {p}" for n, p in wanted.items() if standing.get(n, p) != p]
         if wrong:
             raise BrokerError(f"partitions of existing topics differ: {'; '.join(wrong)}")
@@ -110,31 +88,6 @@ def _retention(name: str, hours: float | None) -> dict[str, str]:
     return {"retention.ms": str(round(hours * _HOUR_MS)), "segment.ms": str(round(hours * _HOUR_MS / 8))}
 
 
-def _missing(cluster: Cluster, names: Collection[str]) -> list[str]:
-    with open_admin(cluster) as admin:
-        return sorted(set(names) - _standing(admin).keys())
-
-
 def wanted_partitions(topics: Sequence[Topic]) -> dict[str, int]:
     """Return the topics and dead-letter topics that should stand, with their partitions."""
     return {topic.name: topic.partitions for topic in topics} | {topic.dlq: 1 for topic in topics}
-
-
-def _standing(admin: Any) -> dict[str, int]:
-    return {item["name"]: len(item["partitions"]) for item in admin.describe_topics()}
-
-
-@contextmanager
-def open_admin(cluster: Cluster, request_ms: int = _REQUEST_MS) -> Iterator[Any]:
-    """Open the library's admin client; its errors become BrokerError, within the block as well."""
-    knock(cluster)
-    try:
-        admin = kafka.KafkaAdminClient(
-            **speaking(cluster), bootstrap_timeout_ms=_CONNECT_MS, request_timeout_ms=request_ms
-        )
-        try:
-            yield admin
-        finally:
-            admin.close()
-    except errors.KafkaError as error:
-        raise as_broker_error(error) from error

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from penstock.messages.flows import FLOWS
 from penstock.messages.topics import TOPICS, Topic
-from penstock.streaming.admin import open_admin, wanted_partitions
+from penstock.streaming.adapters.kafka.cluster import open_admin
+from penstock.streaming.admin.inspection import Inspection, inspecting
+from penstock.streaming.admin.topics import wanted_partitions
 from penstock.streaming.connection import Cluster
-from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import BrokerError, Partition
 
 _ANSWER_S = 30.0

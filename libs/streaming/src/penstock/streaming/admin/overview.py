@@ -4,8 +4,8 @@ from collections.abc import Collection
 from contextlib import ExitStack
 
 from penstock.streaming.adapters.kafka.client import Thread
+from penstock.streaming.admin.inspection import Inspection, inspecting
 from penstock.streaming.connection import Cluster
-from penstock.streaming.inspection import Inspection, inspecting
 from penstock.streaming.ports import Extent, Group, Partition
 
 _ANSWER_SECONDS = 3.0

@@ -14,9 +14,9 @@ from kafka.structs import TopicPartition
 
 from penstock.messages.topics import Topic
 from penstock.streaming.adapters.kafka.client import reading
-from penstock.streaming.admin import open_admin
+from penstock.streaming.adapters.kafka.cluster import open_admin
+from penstock.streaming.admin.dead_letters import DONE, DONE_OFFSET
 from penstock.streaming.connection import Cluster
-from penstock.streaming.dead_letters import DONE, DONE_OFFSET
 from penstock.streaming.ports import Group, Partition
 
 OFFSETS_TOPIC = "__consumer_offsets"

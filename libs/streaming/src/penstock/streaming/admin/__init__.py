@@ -1,0 +1,1 @@
+"""What operators and their tools do with a cluster; no stage needs it to run."""
