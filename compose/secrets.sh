@@ -25,6 +25,7 @@ keep gateway-password "$(random)"
 keep ingestion-password "$(random)"
 keep redis-password "$(random)"
 keep qdrant-key "$(random)"
+keep observer-key "$(random)"
 keep grafana-password "$(random)"
 # 43 characters of base64url, as the gateway makes them itself.
 keep api-key "psk-$(head -c 32 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=\n')"

@@ -66,7 +66,7 @@ def test_an_operator_deals_with_dead_letters_as_the_observer(indexed: Stack) -> 
     asyncio.run(write(indexed, "admin", "chat.requests", b"no event"))
     with httpx2.Client(
         base_url=f"{indexed.status.observer}/console/api/dead_letters",
-        headers={"penstock-operator": "1"},
+        headers={"penstock-operator": "1", "authorization": f"Bearer {observer_key(indexed)}"},
         follow_redirects=True,
         timeout=30,
         trust_env=False,
@@ -97,6 +97,10 @@ def test_a_service_cannot_read_or_write_what_is_another_ones(stack: Stack) -> No
 def test_nobody_gets_in_without_a_user(stack: Stack) -> None:
     with pytest.raises(Refused, match="check PENSTOCK_KAFKA_PROTOCOL"):
         asyncio.run(open_reader(stack.status.kafka))
+
+
+def observer_key(stack: Stack) -> str:
+    return stack.state.observer_key.read_text()
 
 
 async def write(stack: Stack, user: str, topic: str, value: bytes) -> None:

@@ -84,18 +84,29 @@ def test_just_those_with_an_address_get_in(values: str) -> None:
     assert _inside(found, "egress") == expected
 
 
-def test_the_observer_and_ingestion_believe_only_their_callers(values: str) -> None:
-    """They take the tenant from a header, and know no keys."""
+def test_only_the_gateway_reaches_ingestion(values: str) -> None:
+    """Ingestion takes the tenant from a header, and knows no keys."""
     found = objects(values)
-    askers = {
-        callee: {a for a, b, _ in _inside(found, "ingress") if b == callee}
-        for callee in ("ingestion", "observer")
+    assert {a for a, b, _ in _inside(found, "ingress") if b == "ingestion"} == {"gateway"}
+    (pod,) = (one for one in pods(found) if one.component == "ingestion")
+    from_outside = [rule for rule in _policies(found, pod, "ingress") if not _named(rule)]
+    assert all({port["port"] for port in rule["ports"]} == {8081} for rule in from_outside)
+
+
+def test_only_the_gateway_has_the_observers_key(values: str) -> None:
+    """All export spans to the observer's port: the key tells the gateway from them."""
+    found = objects(values)
+    exporters = {a for a, b, _ in _inside(found, "ingress") if b == "observer"}
+    assert exporters > {"gateway", "ingestion-worker"}
+    with_key = {
+        pod.component: variable["valueFrom"]["secretKeyRef"]
+        for pod in pods(found)
+        for variable in pod.main["env"]
+        if variable["name"] == "PENSTOCK_OBSERVER_KEY"
     }
-    assert askers["ingestion"] == {"gateway"}
-    for component in askers:
-        (pod,) = (one for one in pods(found) if one.component == component)
-        from_outside = [rule for rule in _policies(found, pod, "ingress") if not _named(rule)]
-        assert all({port["port"] for port in rule["ports"]} == {8081} for rule in from_outside)
+    # Optional: an upgrade from a release without it goes through, and the views stay closed.
+    secret = {"name": "penstock-observer-key", "key": "key", "optional": True}
+    assert with_key == {"gateway": secret, "observer": secret}
 
 
 def _named(rule: Object) -> bool:

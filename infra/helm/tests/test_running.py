@@ -34,6 +34,7 @@ pytestmark = [
 # Their own stores instead of Qdrant and S3, no collector, and the one broker keeps one copy.
 HERE = ("--set", "qdrant.url=,blobs.url=,blobs.existingSecret=,otlpEndpoint=,jobs.topics.replicationFactor=1")
 READY_S, HERE_S = 300, 60
+OBSERVER_KEY = "key-of-the-observer"
 MODEL = "HuggingFaceH4/zephyr-7b-beta"
 UNREADY = {
     "tokenization": {"backends"},
@@ -120,6 +121,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator
             "PENSTOCK_ACCOUNTS_DB": new_database(postgres),
             "PENSTOCK_DOCUMENTS_DB": new_database(postgres),
             "PENSTOCK_CELERY_BROKER": servers.enter_context(running_redis(folder)),
+            "PENSTOCK_OBSERVER_KEY": OBSERVER_KEY,
             "PENSTOCK_INSTANCE": "penstock-here-0",
             "POD_INDEX": "0",
         }
@@ -181,6 +183,7 @@ def test_all_of_it(cluster: Cluster) -> None:
     with _running(cluster) as processes:
         _all_say_what_they_wait_for(cluster, lasting)
         _the_first_key_opens_the_gateway(cluster, next(pod for pod in lasting if pod.component == "gateway"))
+        _the_gateway_may_ask_the_observer(cluster, lasting)
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -209,3 +212,13 @@ def _the_first_key_opens_the_gateway(cluster: Cluster, gateway: Pod) -> None:
     models = cluster.url(gateway, "readinessProbe").replace("/readyz", "/v1/models")
     told = httpx2.get(models, headers={"authorization": f"Bearer {cluster.key}"}, trust_env=False)
     assert [model["id"] for model in told.json()["data"]] == [MODEL]
+
+
+def _the_gateway_may_ask_the_observer(cluster: Cluster, lasting: list[Pod]) -> None:
+    by_name = {pod.component: cluster.url(pod, "readinessProbe") for pod in lasting}
+    path, operator = "/console/api/dead_letters", {"penstock-operator": "1"}
+    direct = httpx2.get(by_name["observer"].replace("/readyz", path), headers=operator, trust_env=False)
+    assert direct.status_code == 403  # a pod that may export spans knows no key
+    bearer = {"authorization": f"Bearer {cluster.key}"}
+    through = httpx2.get(by_name["gateway"].replace("/readyz", path), headers=bearer, trust_env=False)
+    assert through.json()["letters"] == []

@@ -146,5 +146,4 @@ def test_metrics_are_fetched_from_who_has_them() -> None:
                 assert endpoint["port"] in pod.ports
                 fetched.add(pod.component)
     lasting = {pod.component for pod in pods(found) if not pod.is_job}
-    # Whoever may fetch the observer's could ask it for everything.
-    assert fetched == lasting - {"observer"}
+    assert fetched == lasting

@@ -48,6 +48,7 @@ ELSEWHERE = {
     "PENSTOCK_QDRANT_API_KEY": "secret",
     "PENSTOCK_BACKEND_KEY": "secret",
     "PENSTOCK_EMBEDDINGS_KEY": "secret",
+    "PENSTOCK_OBSERVER_KEY": "secret",
     "PENSTOCK_INSTANCE": "penstock-x-0",
     "POD_INDEX": "1",
 }

@@ -108,6 +108,7 @@ class Observer:
 
     answers: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     asked: list[tuple[str, str | None]] = field(default_factory=list)
+    keys: set[str | None] = field(default_factory=set)
     url: str = ""
 
 
@@ -118,6 +119,7 @@ def observer() -> Iterator[Observer]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             observer.asked.append((self.path, self.headers["penstock-operator"]))
+            observer.keys.add(self.headers["authorization"])
             status, body = observer.answers.pop(0) if len(observer.answers) > 1 else observer.answers[0]
             content = json.dumps(body).encode()
             self.send_response(status)
@@ -169,7 +171,7 @@ def view(
 
 async def shown(observer: Observer, **options: Any) -> str:
     console = Console(file=StringIO(), width=200, no_color=True)
-    await trace_aloud(console, observer.url, ID, **({"as_json": False} | options))
+    await trace_aloud(console, observer.url, "key", ID, **({"as_json": False} | options))
     return console.file.getvalue()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -178,6 +180,7 @@ async def test_a_request_that_is_over_is_asked_for_once(observer: Observer) -> N
     observer.answers = [(200, view("POST /v1/chat/completions", **more))]
     text = await shown(observer)
     assert observer.asked == [(f"/console/api/requests/{ID}", "1")]
+    assert observer.keys == {"Bearer key"}
     assert text.startswith(
         f"{ID}  completed\nm, tenant acme, 7 + 5 tokens, first text after 250 ms, ended after 1.00 s"
     )
@@ -223,12 +226,13 @@ async def test_json_is_all_that_the_observer_says(
     ("status", "message"),
     [
         (404, "There is no request '01a20e82-"),
-        (500, "The observer answered HTTP 500"),
+        (500, "The observer answered HTTP 500 (see"),
+        (403, "The observer answered HTTP 403: it wants a key (see"),
         (200, "does not answer like Penstock's observer"),
     ],
 )
 async def test_what_is_wrong_is_one_line(observer: Observer, status: int, message: str) -> None:
-    observer.answers = [(status, {})]
+    observer.answers = [(status, {"error": {"message": "it wants a key"}} if status == 403 else {})]
     with pytest.raises(DevstackError, match=re.escape(message)):
         await shown(observer)
 
@@ -236,7 +240,7 @@ async def test_what_is_wrong_is_one_line(observer: Observer, status: int, messag
 async def test_ids_stay_what_they_are(observer: Observer) -> None:
     observer.answers = [(404, {})]
     with pytest.raises(DevstackError, match="There is no request"):
-        await trace_aloud(Console(file=StringIO()), observer.url, "../a b?c", as_json=False)
+        await trace_aloud(Console(file=StringIO()), observer.url, "key", "../a b?c", as_json=False)
     assert observer.asked[0][0] == "/console/api/requests/..%2Fa%20b%3Fc"
 
 

@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from penstock.observer.settings import Settings
 from penstock.streaming.adapters.memory import MemoryBroker
-from services.observer.tests.stand import Console, Line, MemoryLog, serving
+from services.observer.tests.stand import KEY, Console, Line, MemoryLog, serving
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def line(broker: MemoryBroker) -> Line:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(state=tmp_path, observer_port=0)
+    return Settings(state=tmp_path, observer_port=0, observer_key=SecretStr(KEY))
 
 
 @pytest.fixture

@@ -265,11 +265,13 @@ class Console:
 
 
 OTLP = {"content-type": "application/x-protobuf"}
+KEY = "key-of-the-observer"
+WITH_KEY = {"authorization": f"Bearer {KEY}"}
 
 
 def who(tenant: str) -> dict[str, str]:
     """The headers of a tenant, or of an operator."""
-    return {"x-penstock-tenant": tenant} if tenant else {"penstock-operator": "1"}
+    return WITH_KEY | ({"x-penstock-tenant": tenant} if tenant else {"penstock-operator": "1"})
 
 
 @asynccontextmanager

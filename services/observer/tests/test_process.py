@@ -20,7 +20,7 @@ from penstock.messages.topics import CHAT_REQUESTS
 from penstock.streaming.adapters.kafka import open_producer, partition_of
 from penstock.streaming.admin.topics import ensure_topics
 from penstock.streaming.ports import Producer
-from services.observer.tests.stand import Console, Line, asked, span, until, who
+from services.observer.tests.stand import KEY, Console, Line, asked, span, until, who
 
 
 @dataclass
@@ -55,6 +55,7 @@ class Process:
             "PENSTOCK_KAFKA": self.bootstrap,
             "PENSTOCK_STATE": str(self.folder),
             "PENSTOCK_OBSERVER_PORT": str(self.port),
+            "PENSTOCK_OBSERVER_KEY": KEY,
         }
         process = subprocess.Popen(  # noqa: ASYNC220  # this very Python; it returns at once
             [sys.executable, "-m", "penstock.observer.main"], env=env, stderr=subprocess.DEVNULL

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from penstock.observer.settings import Settings
 from penstock.streaming.adapters.memory import MemoryBroker
-from services.observer.tests.stand import Line, MemoryLog, serving, span, until, who
+from services.observer.tests.stand import KEY, Line, MemoryLog, serving, span, until, who
 
 TENANTS = ("acme", "globex")
 step = st.tuples(
@@ -94,7 +95,9 @@ async def test_no_call_returns_anything_of_another_tenant(steps: list[tuple[str,
     log = MemoryLog(MemoryBroker())
     deeds = Deeds(Line(log.broker))
     with tempfile.TemporaryDirectory() as folder:
-        async with serving(log, Settings(state=Path(folder), observer_port=0)) as console:
+        async with serving(
+            log, Settings(state=Path(folder), observer_port=0, observer_key=SecretStr(KEY))
+        ) as console:
             for tenant in TENANTS:
                 for deed in ("ask", "span"):
                     await deeds.do(tenant, deed, 0)

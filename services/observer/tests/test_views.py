@@ -11,7 +11,17 @@ import pytest
 
 from penstock.observer.handler import streams
 from penstock.streaming.adapters.memory import MemoryBroker
-from services.observer.tests.stand import CONTENT, Console, Line, MemoryLog, serving, span, until, who
+from services.observer.tests.stand import (
+    CONTENT,
+    WITH_KEY,
+    Console,
+    Line,
+    MemoryLog,
+    serving,
+    span,
+    until,
+    who,
+)
 
 API = "/console/api"
 
@@ -83,7 +93,7 @@ async def test_who_does_not_say_who_calls_gets_nothing(console: Console) -> None
         "dead_letters",
         "usage",
     ):
-        done = await console.client.get(f"{API}/{path}", headers={"penstock-operator": "0"})
+        done = await console.client.get(f"{API}/{path}", headers=WITH_KEY | {"penstock-operator": "0"})
         assert (done.status_code, done.json()["error"]["code"]) == (401, "no_tenant")
 
 
@@ -222,7 +232,8 @@ async def test_a_client_that_takes_nothing_is_let_go(
     monkeypatch.setattr("penstock.observer.adapters.http.events.SLOW_SECONDS", 0.2)
     host, port = console.url.removeprefix("http://").split(":")
     reader, writer = await asyncio.open_connection(host, int(port), limit=1)
-    writer.write(f"GET {API}/requests/stream HTTP/1.1\r\nhost: x\r\npenstock-operator: 1\r\n\r\n".encode())
+    headers = "".join(f"{name}: {value}\r\n" for name, value in who("").items())
+    writer.write(f"GET {API}/requests/stream HTTP/1.1\r\nhost: x\r\n{headers}\r\n".encode())
     await writer.drain()
     error = "x" * 200_000  # many of these fill what the kernel holds for a client
 

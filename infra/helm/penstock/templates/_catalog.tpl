@@ -4,11 +4,11 @@ What there is, and what each part needs: the one place to add a service. Keys of
   kind       Deployment or StatefulSet; replicas, resources and so on are values (services.<name>)
   image      command, args   user: its name at Kafka, if it speaks to it
   ports      name: number; those in `served` are a Service's
-  metrics    the port with /metrics; none for the observer, where whoever can ask it sees all
+  metrics    the port with /metrics
   probe      port, live, ready, seconds (how long a start may take)
   drain      seconds from SIGTERM to the end; preStop: seconds before it, in which clients learn that it goes
   state      volume (a claim of its own), scratch (gone with the pod) or none; at: where
-  env        name: value            secrets: name: {secret, key}
+  env        name: value            secrets: name: {secret, key, optional}
   calls      components that it asks   outside: what it asks beside them (networkPolicy.outside)
   scale      what it is scaled by, with KEDA: kafka {group, topic}, prometheus {query, target}
   models     it reads models.toml (modelsConfigMap)
@@ -62,6 +62,9 @@ gateway:
     PENSTOCK_ACCOUNTS_DB: {secret: {{ $v.databases.accounts.existingSecret | quote }}, key: {{ $v.databases.accounts.key }}}
     {{- if $v.backendsSecret }}
     PENSTOCK_BACKEND_KEY: {secret: {{ $v.backendsSecret | quote }}, key: api-key}
+    {{- end }}
+    {{- if $v.observer.enabled }}
+    {{- include "penstock.observerKey" . | nindent 4 }}
     {{- end }}
   calls: {{ concat (list "ingestion") $observer $toText | toJson }}
   outside: {{ concat (list "kafka" "accounts") $textOutside $otlp | toJson }}
@@ -240,6 +243,7 @@ observer:
   user: observer
   ports: {http: 8092}
   served: [http]
+  metrics: http
   probe: {port: http, live: /livez, ready: /readyz, seconds: {{ $seconds }}}
   drain: 6
   state: volume
@@ -247,6 +251,8 @@ observer:
     PENSTOCK_STATE: /var/lib/penstock
     PENSTOCK_OBSERVER_HOST: 0.0.0.0
     PENSTOCK_OBSERVER_PORT: "8092"
+  secrets:
+    {{- include "penstock.observerKey" . | nindent 4 }}
   calls: []
   outside: {{ concat (list "kafka") $otlp | toJson }}
 {{ end }}
@@ -283,6 +289,11 @@ tei:
   {{- include "penstock.huggingFace" (list . "tei" $v.tei) | nindent 2 }}
   args: {{ concat (list "--model-id" $v.tei.model "--port" "8080") $v.tei.args | toJson }}
 {{ end }}
+{{- end -}}
+
+{{/* Optional, so that an upgrade from a release without this Secret goes through; the views stay closed until it is there. */}}
+{{- define "penstock.observerKey" -}}
+PENSTOCK_OBSERVER_KEY: {secret: {{ .Values.observer.keySecret | quote }}, key: key, optional: true}
 {{- end -}}
 
 {{/* Of the ingestion app and its workers. */}}

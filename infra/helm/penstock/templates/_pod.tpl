@@ -112,7 +112,7 @@ securityContext:
 {{- end }}
 {{- range $key, $from := $part.secrets }}
 - name: {{ $key }}
-  valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}}}
+  valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}{{ if $from.optional }}, optional: true{{ end }}}}
 {{- end }}
 {{- end -}}
 

@@ -6,10 +6,9 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr, model_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_LONGEST = 4096
+from penstock.streaming.credentials import read_token
 
 
 class BackendKey(BaseSettings):
@@ -25,7 +24,7 @@ class BackendKey(BaseSettings):
     @cached_property
     def key_of_backends(self) -> SecretStr | None:
         """Return the key; its file is read once."""
-        return _key("PENSTOCK_BACKEND_KEY", self.backend_key, self.backend_key_file)
+        return read_token("PENSTOCK_BACKEND_KEY", self.backend_key, self.backend_key_file)
 
     @model_validator(mode="after")
     def _backend_key_can_be_used(self) -> Self:
@@ -46,7 +45,7 @@ class EmbeddingsKey(BaseSettings):
     @cached_property
     def key_of_embeddings(self) -> SecretStr | None:
         """Return the key; its file is read once."""
-        return _key("PENSTOCK_EMBEDDINGS_KEY", self.embeddings_key, self.embeddings_key_file)
+        return read_token("PENSTOCK_EMBEDDINGS_KEY", self.embeddings_key, self.embeddings_key_file)
 
     @model_validator(mode="after")
     def _embeddings_key_can_be_used(self) -> Self:
@@ -68,32 +67,3 @@ class EmbeddingsServer(EmbeddingsKey):
 
     embeddings: Annotated[str, AfterValidator(_embeddings_url)] = "http://127.0.0.1:8081/tei"
     """URL of a server that speaks Text Embeddings Inference's dialect; `tei+http://…` is taken, too."""
-
-
-def _key(name: str, given: SecretStr | None, file: Path | None) -> SecretStr | None:
-    if given is not None and file is not None:
-        raise _unusable(f"Set either {name} or {name}_FILE")
-    if file is not None:
-        name = f"{name}_FILE"
-        given = _read(name, file)
-    if given is not None and not _is_token(given.get_secret_value()):
-        raise _unusable(f"{name} is not usable: a key is one word of printable ASCII")
-    return given
-
-
-def _read(name: str, file: Path) -> SecretStr:
-    try:
-        with file.open(encoding="utf-8") as opened:
-            return SecretStr(opened.read(_LONGEST).rstrip())
-    except OSError as error:
-        raise _unusable(f"{name}: {file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise _unusable(f"{name}: {file} is not text in UTF-8") from error
-
-
-def _is_token(key: str) -> bool:
-    return key.isascii() and key.isprintable() and bool(key) and " " not in key
-
-
-def _unusable(text: str) -> PydanticCustomError:
-    return PydanticCustomError("key", "{text}", {"text": text})

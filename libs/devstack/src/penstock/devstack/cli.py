@@ -278,7 +278,7 @@ def trace(
     """Show where one request was when: its waits, its work, its first and last token, its errors."""
     from penstock.devstack.trace import trace_aloud
 
-    asyncio.run(trace_aloud(make_console(), observer_here(), request_id, as_json=as_json))
+    asyncio.run(trace_aloud(make_console(), *observer_here(), request_id, as_json=as_json))
 
 
 @commands.command()

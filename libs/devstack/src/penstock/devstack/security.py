@@ -107,9 +107,9 @@ class Security:
         (self.folder / "users").mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
         for user in USERS:
-            _secret(self.password_file(user))
+            make_secret(self.password_file(user))
         if not (self.authority.is_file() and self.keystore.is_file()):
-            _secret(self._keystore_password)
+            make_secret(self._keystore_password)
             self._make_certificate()
 
     def _make_certificate(self) -> None:
@@ -197,7 +197,7 @@ def _find_keytool() -> str:
     return found
 
 
-def _secret(file: Path) -> None:
+def make_secret(file: Path) -> None:
     """Makes a file with 256 random bits, readable for its owner only, unless it is there."""
     if file.is_file() and file.stat().st_size:
         return

@@ -24,7 +24,7 @@ from penstock.devstack.replicas import (
     service_of,
 )
 from penstock.devstack.root import find_root
-from penstock.devstack.security import PLAIN_ENVIRONMENT, Security
+from penstock.devstack.security import PLAIN_ENVIRONMENT, Security, make_secret
 from penstock.devstack.service import ServiceSpec
 from penstock.devstack.settings import StackSettings
 from penstock.devstack.state import StateDir
@@ -136,7 +136,7 @@ class Plan:
         specs.append(self.replica(INGESTION))
         for service in SCALABLE:
             specs += [self.replica(name) for name in replica_names(service, replicas.get(service, 1))]
-        own = {"PENSTOCK_OBSERVER_PORT": str(addresses.observer_port)}
+        own = {"PENSTOCK_OBSERVER_PORT": str(addresses.observer_port), **self._observer_key()}
         specs.append(self._service(OBSERVER, own, addresses.observer))
         return specs
 
@@ -146,7 +146,8 @@ class Plan:
             first = name == GATEWAY
             port = self.addresses.gateway_port if first else self._new_port(self.addresses.gateway_host)
             self.gateways[name] = self.addresses.gateway_at(port)
-            return self._service(name, {"PENSTOCK_GATEWAY_PORT": str(port)}, self.gateways[name])
+            own = {"PENSTOCK_GATEWAY_PORT": str(port), **self._observer_key()}
+            return self._service(name, own, self.gateways[name])
         port = self._new_port(HOST)
         own = {"PENSTOCK_HEALTH_PORT": str(port)}
         if service_of(name) == RETRIEVAL:
@@ -171,6 +172,11 @@ class Plan:
                 self._given.add(port)
                 return port
         raise DevstackError(f"No free port was found on {host}")
+
+    def _observer_key(self) -> dict[str, str]:
+        """The key by which a gateway may call the observer; no other service has it."""
+        make_secret(self.state.observer_key)
+        return {"PENSTOCK_OBSERVER_KEY": "", "PENSTOCK_OBSERVER_KEY_FILE": str(self.state.observer_key)}
 
     def _service(self, name: str, own: dict[str, str], url: str, *, stop_last: bool = False) -> ServiceSpec:
         return ServiceSpec(

@@ -72,6 +72,7 @@ class StateDir:
         self.pid_file = folder / "supervisor.pid"
         self.stack_file = folder / "stack.json"
         self.api_key = folder / "api-key"
+        self.observer_key = folder / "observer-key"
         self.wishes = folder / "wishes"
         self.security = folder / "kafka-security"
 

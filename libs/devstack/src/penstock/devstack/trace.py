@@ -47,11 +47,14 @@ class View(msgspec.Struct):
     traces: list[Trace]
 
 
-async def trace_aloud(console: Console, observer: str, request_id: str, *, as_json: bool) -> None:
+async def trace_aloud(console: Console, observer: str, key: str, request_id: str, *, as_json: bool) -> None:
     """Prints the waterfall of a request, or all that is known of it as JSON. DevstackError: there is none."""
     try:
         async with httpx2.AsyncClient(
-            base_url=observer, headers=_OPERATOR, timeout=_TIMEOUT_S, trust_env=False
+            base_url=observer,
+            headers={**_OPERATOR, "authorization": f"Bearer {key}"},
+            timeout=_TIMEOUT_S,
+            trust_env=False,
         ) as client:
             body = await _fetched(client, request_id)
             body = await _with_late_spans(client, request_id, body, lambda: time.time_ns() / 1e6)
@@ -103,10 +106,23 @@ async def _fetched(client: httpx2.AsyncClient, request_id: str, **parameters: st
     if response.status_code == 404:
         raise DevstackError(f"There is no request {plain(request_id)!r}, or it is no longer kept")
     if response.status_code != 200:
+        reason = f": {message}" if (message := _message(response.content)) else ""
         raise DevstackError(
-            f"The observer answered HTTP {response.status_code}: see `penstock logs observer`"
+            f"The observer answered HTTP {response.status_code}{reason} (see `penstock logs observer`)"
         )
     return response.content
+
+
+class _Failure(msgspec.Struct):
+    error: dict[str, Any]
+
+
+def _message(body: bytes) -> str:
+    """What an error says; empty if it is not one of the observer's."""
+    try:
+        return plain(str(msgspec.json.decode(body, type=_Failure).error.get("message", "")))
+    except msgspec.DecodeError:
+        return ""
 
 
 def _summary(request: Request) -> Text:

@@ -35,10 +35,17 @@ def cluster_here() -> KafkaConnection:
     return KafkaConnection(status.kafka) if status.kafka_is_ours else settings.reaching(status.kafka)
 
 
-def observer_here() -> str:
-    """Base URL of the observer of the stack that runs here."""
+def observer_here() -> tuple[str, str]:
+    """Base URL and key of the observer of the stack that runs here. DevstackError if there is no such key."""
     _, state = here()
-    return running_here(state).observer
+    url = running_here(state).observer
+    try:
+        return url, state.observer_key.read_text(encoding="ascii")
+    except OSError as error:
+        raise DevstackError(
+            f"The observer's key: {state.observer_key}: {error.strerror}."
+            " A stack of an older release has none: `penstock down`, then `penstock up`"
+        ) from error
 
 
 def gateway_here(url: str | None, key: str | None) -> tuple[str, str]:

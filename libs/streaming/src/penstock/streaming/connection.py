@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import SecretStr, model_validator
-from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from penstock.streaming.credentials import read_secret, unusable
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
@@ -19,7 +20,6 @@ KAFKA_PYTHON: Client = "kafka-python"
 ADMIN = "admin"
 """Name of the user who may do everything."""
 NO_PASSWORD = SecretStr("")
-_LONGEST_PASSWORD = 4096
 
 
 @dataclass(frozen=True)
@@ -97,24 +97,14 @@ class KafkaAccess(BaseSettings):
         )
         if access.sasl and not (access.user and access.password.get_secret_value()):
             missing = "PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE" if access.user else "USER"
-            raise _unusable(f"PENSTOCK_KAFKA_PROTOCOL={access.protocol} needs PENSTOCK_KAFKA_{missing}")
+            raise unusable(f"PENSTOCK_KAFKA_PROTOCOL={access.protocol} needs PENSTOCK_KAFKA_{missing}")
         if access.ca is not None and not access.ca.is_file():
-            raise _unusable(f"PENSTOCK_KAFKA_CA: there is no file {access.ca}")
+            raise unusable(f"PENSTOCK_KAFKA_CA: there is no file {access.ca}")
         return access
 
     def _password(self) -> SecretStr:
-        file = self.kafka_password_file
-        if file is None:
-            return self.kafka_password or NO_PASSWORD
-        if self.kafka_password is not None:
-            raise _unusable("Set either PENSTOCK_KAFKA_PASSWORD or PENSTOCK_KAFKA_PASSWORD_FILE")
-        try:
-            with file.open(encoding="utf-8") as opened:
-                return SecretStr(opened.read(_LONGEST_PASSWORD).rstrip())
-        except OSError as error:
-            raise _unusable(f"PENSTOCK_KAFKA_PASSWORD_FILE: {file}: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise _unusable(f"PENSTOCK_KAFKA_PASSWORD_FILE: {file} is not text in UTF-8") from error
+        given = read_secret("PENSTOCK_KAFKA_PASSWORD", self.kafka_password, self.kafka_password_file)
+        return given or NO_PASSWORD
 
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
@@ -136,7 +126,3 @@ class KafkaSettings(KafkaAccess):
     def cluster(self) -> KafkaConnection:
         """Return the connection that these settings name."""
         return self.reaching(self.kafka)
-
-
-def _unusable(text: str) -> PydanticCustomError:
-    return PydanticCustomError("kafka", "{text}", {"text": text})

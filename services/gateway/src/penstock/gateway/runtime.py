@@ -93,7 +93,7 @@ class Gateway:
                 settings.console_session_s,
             ),
             ingestion,
-            Upstream("observer", "PENSTOCK_OBSERVER", settings.observer, client),
+            Upstream("observer", "PENSTOCK_OBSERVER", settings.observer, client, settings.key_of_observer),
             Policies(StoreRules(ingestion).of, settings.answers, time.monotonic),
         )
 

@@ -12,6 +12,7 @@ from penstock.database.engine import check_url
 from penstock.messages.backends import LOCAL, Backend, parse_backends
 from penstock.messages.chat import AnswersFrom
 from penstock.streaming.connection import KafkaSettings
+from penstock.streaming.credentials import ObserverKey
 
 
 def _split(value: object) -> object:
@@ -53,7 +54,7 @@ class DatabaseSettings(BaseSettings):
         return self.accounts_db or f"sqlite:///{(self.state / 'gateway' / 'accounts.db').absolute()}"
 
 
-class Settings(DatabaseSettings, KafkaSettings, BackendKey):
+class Settings(DatabaseSettings, KafkaSettings, BackendKey, ObserverKey):
     """All settings of the gateway. Sizes in bytes, times in seconds."""
 
     gateway_host: str = "127.0.0.1"

@@ -46,6 +46,7 @@ class Observer:
 
     def __init__(self, settings: Settings, opening: Log, stop: asyncio.Event) -> None:
         self._stop = stop
+        self._key = settings.key_of_observer
         self._log = opening
         bounds = Bounds(
             round(settings.observer_keep_hours * 3_600_000),
@@ -79,7 +80,7 @@ class Observer:
         """Serve until `stop` is set."""
         server = Server(
             uvicorn.Config(
-                create_app(self.service),
+                create_app(self.service, self._key),
                 lifespan="off",
                 ws="none",
                 log_config=None,

@@ -6,16 +6,17 @@ from typing import Annotated
 from pydantic import Field
 
 from penstock.streaming.connection import KafkaSettings
+from penstock.streaming.credentials import ObserverKey
 
 
-class Settings(KafkaSettings):
-    """`PENSTOCK_KAFKA` and so on."""
+class Settings(KafkaSettings, ObserverKey):
+    """`PENSTOCK_KAFKA` and so on, and the key of the callers of its views."""
 
     state: Path = Path(".penstock")
     """What the observer keeps lies in its folder `observer`."""
     observer_host: str = "127.0.0.1"
     observer_port: Annotated[int, Field(ge=0, le=65535)] = 8087
-    """Where OTLP is taken and the gateway is answered; nobody else should reach it. 0 picks a free port."""
+    """Takes OTLP from everybody, and answers callers that have the key. 0 picks a free port."""
     observer_keep_hours: Annotated[float, Field(gt=0, le=24 * 365)] = 24
     """For how long spans are kept."""
     observer_keep_megabytes: Annotated[int, Field(ge=1, le=100_000)] = 200

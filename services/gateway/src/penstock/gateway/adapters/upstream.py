@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import httpx2
 import structlog
+from pydantic import SecretStr
 
 from penstock.gateway.domain import errors
 
@@ -29,15 +30,20 @@ class Outgoing(NamedTuple):
 class Upstream:
     """One server at `url`; its responses are streamed as they come, whatever their content coding.
 
-    Without a URL there is none; its operator would name it in `setting`.
+    Without a URL there is none; its operator would name it in `setting`. `key` is sent as a bearer token.
     """
 
-    def __init__(self, name: str, setting: str, url: str, client: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, name: str, setting: str, url: str, client: httpx2.AsyncClient, key: SecretStr | None = None
+    ) -> None:
         self.name = name
         self._setting = setting
         self._url = httpx2.URL(url)
         self._prefix = self._url.raw_path.rstrip(b"/")
         self._client = client
+        self._authorization: Headers = (
+            [(b"authorization", f"Bearer {key.get_secret_value()}".encode())] if key else []
+        )
         self._timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S, pool=None).as_dict()
 
     @property
@@ -59,7 +65,7 @@ class Upstream:
         request = httpx2.Request(
             outgoing.method,
             self._url,
-            headers=list(outgoing.headers),
+            headers=[*outgoing.headers, *self._authorization],
             content=outgoing.body,
             # The target as bytes: a URL of the library's would be put into its own normal form.
             extensions={"target": self._prefix + outgoing.target, "timeout": self._timeout},

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import cast
 
 import msgspec
+from pydantic import SecretStr
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 
 from penstock.messages.event import JSON
 from penstock.observer.adapters.http import objects
 from penstock.observer.adapters.http.errors import EXPECTED, on_error
 from penstock.observer.adapters.http.events import COMMENT, EventStream, data
+from penstock.observer.adapters.http.guard import RequireKey
 from penstock.observer.adapters.http.parameters import (
     flag,
     letters_wish,
@@ -34,8 +37,7 @@ from penstock.observer.handler.views import Views
 from penstock.telemetry.readiness import Readiness
 from penstock.telemetry.scrape import Scrape
 
-_API = "/console/api"
-_LETTER = f"{_API}/dead_letters/{{topic}}/{{offset}}"
+_LETTER = "/dead_letters/{topic}/{offset}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +52,25 @@ class Service:
     now_ms: Callable[[], int]
 
 
-def create_app(service: Service) -> Starlette:
-    """Return the app."""
+def create_app(service: Service, key: SecretStr | None) -> Starlette:
+    """Return the app; callers of its views must send `key`."""
+    views = [
+        Route("/requests", list_requests),
+        Route("/requests/stream", stream_requests),
+        Route("/requests/{id}", show_request),
+        Route("/pipeline", show_pipeline),
+        Route("/pipeline/stream", stream_pipeline),
+        Route("/dead_letters", list_letters),
+        Route(_LETTER, show_letter),
+        Route(_LETTER, drop_letter, methods=["DELETE"]),
+        Route(f"{_LETTER}/replay", replay_letter, methods=["POST"]),
+        Route("/usage", show_usage),
+    ]
     app = Starlette(
         routes=[
             Route("/v1/traces", service.receiver.take_traces, methods=["POST"]),
             Route("/v1/metrics", service.receiver.take_metrics, methods=["POST"]),
-            Route(f"{_API}/requests", list_requests),
-            Route(f"{_API}/requests/stream", stream_requests),
-            Route(f"{_API}/requests/{{id}}", show_request),
-            Route(f"{_API}/pipeline", show_pipeline),
-            Route(f"{_API}/pipeline/stream", stream_pipeline),
-            Route(f"{_API}/dead_letters", list_letters),
-            Route(_LETTER, show_letter),
-            Route(_LETTER, drop_letter, methods=["DELETE"]),
-            Route(f"{_LETTER}/replay", replay_letter, methods=["POST"]),
-            Route(f"{_API}/usage", show_usage),
+            Mount("/console/api", routes=views, middleware=[Middleware(RequireKey, key)]),
             Route("/livez", livez),
             Route("/readyz", readyz),
             Route("/metrics", Scrape()),
