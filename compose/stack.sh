@@ -63,12 +63,24 @@ images() {
     python3 "$root/infra/images/build.py"
 }
 
+# What may help after a failure: $1 with images of a registry, $2 with stand-ins.
+advice() { if [ "$OFFLINE" = 0 ]; then printf %s "$1"; else printf %s "$2"; fi; }
+no_registry=' Without a registry of images: OFFLINE=1'
+
 case $1 in
     up)
         shift
-        images || { echo "The images could not be built. Without a registry of images: OFFLINE=1" >&2; exit 1; }
+        case ,$(setting COMPOSE_PROFILES), in *,vllm,*)
+            echo "There is no profile vllm any more: no service speaks vLLM's API yet. Change COMPOSE_PROFILES" >&2
+            exit 2
+        esac
+        images || {
+            certificates=' If a download fails for its certificate: name yours in PENSTOCK_CA_BUNDLE'
+            echo "The images could not be built.$(advice "$no_registry" "$certificates")" >&2
+            exit 1
+        }
         compose up --detach --wait --wait-timeout "${WAIT:-300}" --remove-orphans "$@" || {
-            echo "The stack did not come up: \`compose/stack.sh ps\` and \`logs\` say more. Without a registry of images: OFFLINE=1" >&2
+            echo "The stack did not come up: \`compose/stack.sh ps\` and \`logs\` say more.$(advice "$no_registry" "")" >&2
             exit 1
         }
         echo "API and console  http://$(compose port gateway 8080)/"

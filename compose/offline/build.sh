@@ -33,10 +33,10 @@ base() {
     trap - EXIT
 }
 
-# The base with pip, and with the certificates of this machine.
+# The base with pip, and with the certificates of this machine. Built every time, since they may have changed: the
+# engine's cache knows.
 build() {
     base
-    there "$prefix/python-build:3.11" && return
     say "The same with pip ($prefix/python-build:3.11)"
     context=$(mktemp -d)
     cp "$here/Dockerfile.build" "$context/Dockerfile"

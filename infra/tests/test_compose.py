@@ -43,7 +43,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "gateway-db": Gateway,
     "ingestion-db": Ingestion,
 }
-PROFILES = ("cpu", "gpu", "vllm", "observability")
+PROFILES = ("cpu", "gpu", "observability")
 
 
 def _defaults(text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Blobs in a folder or a bucket, by the object_store library (port: Blobs)."""
 
 import errno
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ class ObjectBlobs:
             self._store: Any = LocalStore(self._folder, mkdir=True)
         else:
             self._folder = None
+            _drop_empty_settings()
             self._store = from_url(url)
 
     async def put(self, name: str, source: Path | bytes) -> None:
@@ -61,6 +63,12 @@ class ObjectBlobs:
                 await obstore.delete_async(self._store, name)
         except BlobMissing:
             return
+
+
+def _drop_empty_settings() -> None:
+    """Unset empty AWS_ variables, as empty ones count in our settings: the library itself fails on some."""
+    for name in [name for name, value in os.environ.items() if name.startswith("AWS_") and not value]:
+        del os.environ[name]
 
 
 @contextmanager
