@@ -153,8 +153,8 @@ test-operations: ## Upgrade, back up, restore and grow real stacks, and break th
 	@$(BIN)/pytest e2e/operations
 	@$(BIN)/python -m e2e.operations.drill
 
-images: ## Build every service's image (needs Docker)
-	@$(PYTHON) infra/images/build.py
+images: ## Build every service's image (needs Docker); PUSH=1: to PENSTOCK_REGISTRY as well
+	@$(PYTHON) infra/images/build.py $(if $(filter-out 0,$(PUSH)),--push)
 
 compose-up: ## Start the stack in containers (OFFLINE=1: without a registry of images)
 	@compose/stack.sh up

@@ -1,4 +1,6 @@
-"""Builds the images: `python3 infra/images/build.py [NAME …]`, all without a name; `--sizes` measures them.
+"""Builds the images: `python3 infra/images/build.py [NAME …]`, all without a name.
+
+`--push` pushes them as well, `--sizes` measures them instead.
 
 Settings, from the environment: PENSTOCK_REGISTRY and PENSTOCK_VERSION name the images,
 PENSTOCK_BASE_IMAGE and PENSTOCK_BUILD_IMAGE what they are made from, PIP_INDEX_URL where packages come from,
@@ -120,8 +122,12 @@ def main(words: list[str]) -> None:
         return
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", tag("x").rpartition(":")[2]):
         raise SystemExit("PENSTOCK_VERSION is no tag of an image")
+    if "--push" in words and not os.environ.get("PENSTOCK_REGISTRY"):
+        raise SystemExit("--push: set PENSTOCK_REGISTRY, such as registry.example.com/penstock")
     for name in names:
         build(name)
+        if "--push" in words:
+            docker("push", "--quiet", tag(name))
 
 
 if __name__ == "__main__":

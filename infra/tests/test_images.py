@@ -43,6 +43,30 @@ def test_health_is_asked_for_on_the_port_that_the_image_sets() -> None:
     assert {f"PENSTOCK_HEALTH_PORT={port}" in DOCKERFILE for port in ports.values()} == {True}
 
 
+def test_images_are_pushed_to_a_registry_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(
+        f'#!/bin/sh\necho "$1 $*" | grep -oE "^[a-z]+|registry[^ ]+" | xargs >>{tmp_path}/asked\n'
+    )
+    docker.chmod(0o755)
+    monkeypatch.setenv("DOCKER", str(docker))
+    monkeypatch.delenv("PENSTOCK_REGISTRY", raising=False)
+    monkeypatch.setenv("PENSTOCK_VERSION", "9.9")
+    with pytest.raises(SystemExit, match="PENSTOCK_REGISTRY"):
+        build.main(["--push", "gateway"])
+    assert not (tmp_path / "asked").exists()
+    monkeypatch.setenv("PENSTOCK_REGISTRY", "registry.example.com/x")
+    build.main(["--push", "gateway", "cli"])
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == [
+        f"{verb} registry.example.com/x/{name}:9.9"
+        for name in ("gateway", "cli")
+        for verb in ("build", "push")
+    ]
+
+
 def test_uv_is_the_one_of_the_makefile() -> None:
     [wanted] = re.findall(r"^UV_VERSION := (\S+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert f"ARG UV_VERSION={wanted}\n" in DOCKERFILE

@@ -16,6 +16,7 @@ from infra.helm.tests.chart import (
     selects,
     urls,
 )
+from penstock.gateway.adapters.http.app import create_app
 
 pytestmark = [needs_helm, pytest.mark.parametrize("values", SETS)]
 Edge = tuple[str, str, int]
@@ -137,6 +138,24 @@ def test_only_the_gateway_is_open_to_others(values: str) -> None:
             if "from" not in rule:
                 assert (pod.component, values) in (("gateway", "small"), ("gateway", "gpu"))
                 assert [port["port"] for port in rule["ports"]] == [8080]
+
+
+def test_the_ingress_publishes_the_api_and_the_console_alone(values: str) -> None:
+    """Every route of the gateway but those that are for the cluster."""
+    found = objects(values, "--set", "ingress.enabled=true,ingress.host=a.example.com")
+    (ingress,) = of_kind(found, "Ingress").values()
+    (rule,) = ingress["spec"]["rules"]
+    paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
+
+    def published(path: str) -> bool:
+        return any(
+            path == known or (kind == "Prefix" and path.startswith(f"{known}/"))
+            for known, kind in paths.items()
+        )
+
+    routes = {path for route in create_app().routes if (path := getattr(route, "path", None))}
+    assert len(routes) > 20
+    assert {path for path in routes if not published(path)} == {"/metrics", "/readyz", "/livez"}
 
 
 def test_without_a_rule_nothing_goes(values: str) -> None:

@@ -24,6 +24,8 @@ from penstock.streaming.runner import DRAIN_SECONDS
 from penstock.telemetry.exporting import EXIT_SECONDS
 
 pytestmark = [needs_helm, pytest.mark.parametrize("values", SETS)]
+REGISTRY = "registry.example.com/penstock"
+"""That of all sets."""
 OWN_LIMIT = {"nvidia.com/gpu"}
 
 
@@ -71,7 +73,7 @@ def test_images_are_from_the_values_with_a_tag(values: str) -> None:
     for _, container in _containers(values):
         image = container["image"]
         assert re.fullmatch(r"\S+:(?!latest)[\w.-]+", image)
-        ours = re.fullmatch(rf"penstock/[a-z]+:{re.escape(chart['appVersion'])}", image)
+        ours = re.fullmatch(rf"{REGISTRY}/[a-z]+:{re.escape(chart['appVersion'])}", image)
         assert ours or image in others
     moved = objects(
         values, "--set", "images.registry=r.example.com/x,images.tag=9.9,tgi.image=t:1,tei.image=e:1"
@@ -86,9 +88,9 @@ def test_images_are_from_the_values_with_a_tag(values: str) -> None:
 def test_commands_are_programs_of_their_image(values: str) -> None:
     programs = {point.name: point.module for point in entry_points(group="console_scripts")}
     for pod in pods(objects(values)):
-        if not pod.main["image"].startswith("penstock/"):
+        if not pod.main["image"].startswith(f"{REGISTRY}/"):
             continue
-        service = pod.main["image"].removeprefix("penstock/").partition(":")[0]
+        service = pod.main["image"].removeprefix(f"{REGISTRY}/").partition(":")[0]
         home = "penstock.devstack." if service == "cli" else f"penstock.{service}."
         assert programs[pod.main["command"][0]].startswith(home)
 

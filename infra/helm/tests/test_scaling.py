@@ -48,6 +48,21 @@ def test_queries_name_metrics_that_there_are_of_this_release_alone(values: str) 
     } <= seen
 
 
+@pytest.mark.parametrize("values", WITH_KEDA)
+def test_without_its_sources_a_service_has_its_usual_replicas(values: str) -> None:
+    more = ("--set", "services.gateway.replicas=1,services.generation.replicas=64,keda.failureThreshold=5")
+    scaled = of_kind(objects(values, *more), "ScaledObject")
+    for one in scaled.values():
+        assert one["spec"]["fallback"]["failureThreshold"] == 5
+        # KEDA falls back where a trigger counts an average per replica, which CPU does not.
+        assert {trigger["type"] for trigger in one["spec"]["triggers"]} > {"cpu"} or not _triggers(one, "cpu")
+    replicas = {name: one["spec"]["fallback"]["replicas"] for name, one in scaled.items()}
+    assert replicas["penstock-gateway"] == 2  # its min
+    assert replicas["penstock-generation"] == 8  # its max
+    if values == "gpu":
+        assert replicas["penstock-tgi"] == 1  # though it goes to zero
+
+
 def test_generation_follows_records_and_tokens() -> None:
     """KEDA makes one autoscaler of both, which takes the higher number."""
     scaled = of_kind(objects("managed-kafka"), "ScaledObject")["penstock-generation"]

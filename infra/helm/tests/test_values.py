@@ -94,6 +94,7 @@ def test_refused(values: str, wrong: dict[str, Any], told: str, tmp_path: Path) 
 def test_the_bare_chart_says_what_it_needs() -> None:
     done = run((str(HELM), "template", str(CHART), "--kube-version", "1.34.0"))
     for needed in (
+        "/images/registry",
         "/kafka/bootstrapServers",
         "/databases/accounts/existingSecret",
         "/databases/documents/existingSecret",
