@@ -1,5 +1,7 @@
 """How the objects hang together: selectors, ports, accounts, jobs, labels."""
 
+import json
+
 import pytest
 import yaml
 
@@ -50,6 +52,33 @@ def test_each_workload_has_a_budget_and_an_account_of_its_own(values: str) -> No
     assert len(budgets) == len(lasting)
     assert all(one["automountServiceAccountToken"] is False for one in accounts.values())
     assert {pod.spec["serviceAccountName"] for pod in pods(found)} == set(accounts)
+
+
+def test_who_shares_a_volume_of_one_node_is_on_that_node(values: str) -> None:
+    """Most clusters have no storage class whose volumes several nodes can write."""
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": [{"topologyKey": "a"}]}
+    affinity = json.dumps({"nodeAffinity": {}, "podAffinity": required})
+    mode = ("--set", "blobs.volume.accessMode=ReadWriteOnce") if values == "gpu" else ()  # else the default
+    on_a_volume = ("--set", "blobs.url=", "--set-json", f"affinity={affinity}", *mode)
+    found = objects(values, *on_a_volume)
+    claim = of_kind(found, "PersistentVolumeClaim")["penstock-blobs"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    sharing = {"ingestion", "ingestion-worker"}
+    for pod in pods(found):
+        given, *own = pod.spec["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert given == {"topologyKey": "a"}
+        assert len(own) == (pod.component in sharing)
+        for term in own:
+            assert term["topologyKey"] == "kubernetes.io/hostname"
+            chosen = {
+                other.component for other in pods(found) if selects(term["labelSelector"], other.labels)
+            }
+            assert chosen == sharing
+            others = pods(objects(values, *on_a_volume, release="second"))
+            assert not any(selects(term["labelSelector"], other.labels) for other in others)
+    for more in (("--set", "blobs.volume.accessMode=ReadWriteMany"), ("--set", "blobs.url=s3://a/b")):
+        elsewhere = pods(objects(values, "--set", "blobs.url=", *more))
+        assert not any("affinity" in pod.spec for pod in elsewhere if pod.component in sharing)
 
 
 def test_jobs_come_first_in_their_order_with_what_they_need(values: str) -> None:

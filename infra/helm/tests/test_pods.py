@@ -1,5 +1,6 @@
 """What is true of every pod: who it runs as, what it may use, how it is watched, and how it ends."""
 
+import json
 import re
 from importlib.metadata import entry_points
 
@@ -48,6 +49,43 @@ def test_pods_are_restricted(values: str) -> None:
         kinds = {kind for volume in pod.spec["volumes"] for kind in volume if kind != "name"}
         assert kinds <= {"emptyDir", "secret", "persistentVolumeClaim"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.spec.keys()
+
+
+def test_ids_are_left_to_openshift(values: str) -> None:
+    """Its profile `restricted-v2` refuses ids that are not the project's."""
+    for pod in pods(objects(values, "--api-versions", "security.openshift.io/v1")):
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod.spec["securityContext"].keys()
+        assert pod.spec["securityContext"]["runAsNonRoot"] is True
+
+
+def test_ids_can_be_chosen(values: str) -> None:
+    more = "podSecurityContext.runAsUser=2000,podSecurityContext.fsGroup=null"
+    for pod in pods(objects(values, "--set", more)):
+        assert pod.spec["securityContext"]["runAsUser"] == 2000
+        assert "fsGroup" not in pod.spec["securityContext"]
+
+
+def test_all_pods_can_be_led_to_nodes(values: str) -> None:
+    term = {"matchExpressions": [{"key": "disk", "operator": "In", "values": ["ssd"]}]}
+    affinity = {
+        "nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    }
+    tolerations = [{"key": "team", "operator": "Exists"}]
+    own = {"affinity": {"nodeAffinity": {}}, "tolerations": [{"key": "own"}], "nodeSelector": {"own": "yes"}}
+    given = {"affinity": affinity, "tolerations": tolerations, "nodeSelector": {"pool": "ai"}}
+    more = [f"{key}={json.dumps(value)}" for key, value in given.items()]
+    more.append(f"services.generation={json.dumps(own)}")
+    found = {
+        pod.component: pod.spec
+        for pod in pods(objects(values, *(word for one in more for word in ("--set-json", one))))
+    }
+    assert {"gateway", "topics"} <= found.keys()
+    generation = found.pop("generation")
+    assert {key: generation[key] for key in own} == own
+    for component in found.keys() - {"tgi", "tei"}:
+        spec = found[component]
+        assert spec["affinity"].items() >= affinity.items(), component  # more where a volume is shared
+        assert (spec["tolerations"], spec["nodeSelector"]) == (tolerations, given["nodeSelector"])
 
 
 def test_containers_are_restricted(values: str) -> None:

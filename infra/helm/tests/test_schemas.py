@@ -20,9 +20,18 @@ ALL = {
     "nodeSelector": {"c": "d"},
     "serviceAccountAnnotations": {"e": "f"},
     "tolerations": [{"key": "g", "operator": "Exists"}],
+    "affinity": {
+        "podAntiAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"h": "i"}}}
+            ]
+        }
+    },
+    "extraEnv": [{"name": "J", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}],
     "env": {"PENSTOCK_MAX_UPLOADS": 8},
 }
 CORNERS = {
+    "OpenShift": ("--api-versions", "security.openshift.io/v1"),
     "other names": ("--set", "fullnameOverride=p,nameOverride=q,images.pullSecrets={one,two}"),
     "no observer": ("--set", "observer.enabled=false"),
     "no policies": ("--set", "networkPolicy.enabled=false"),

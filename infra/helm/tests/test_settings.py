@@ -1,5 +1,6 @@
 """Every variable in the chart is a setting of the program that gets it, and has a value that it takes."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -186,6 +187,19 @@ def test_no_secret_stands_in_what_is_rendered(values: str) -> None:
             if secret.search(name) and not name.endswith("_FILE"):
                 assert value is None, name
             assert not re.search(r"://[^/]*@", value or ""), name
+
+
+def test_variables_can_be_added_to_all_containers_and_to_one(values: str) -> None:
+    proxy = {"name": "HTTPS_PROXY", "value": "http://proxy:3128"}
+    secret = {"name": "A_TOKEN", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}
+    other = proxy | {"value": "http://other:3128"}
+    to_all = ("--set-json", f"extraEnv={json.dumps([proxy, secret])}")
+    to_one = ("--set-json", f"services.gateway.extraEnv={json.dumps([other])}")
+    for pod in pods(objects(values, *to_all, *to_one)):
+        added = other if pod.component == "gateway" else proxy
+        assert [one for one in pod.main["env"] if one["name"] == "HTTPS_PROXY"] == [added]
+        assert secret in pod.main["env"]
+        environment(pod.main)  # no name twice
 
 
 def test_more_settings_can_be_given(values: str, tmp_path: Path) -> None:

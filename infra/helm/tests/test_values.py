@@ -66,6 +66,19 @@ REFUSED = [
         {"services": {"gateway": {"env": {"PENSTOCK_DRAIN_S": "5"}}}},
         "services.gateway.env: the chart itself sets PENSTOCK_DRAIN_S",
     ),
+    ("small", {"extraEnv": [{"name": "A_PASSWORD", "value": "x"}]}, "/extraEnv/0"),
+    ("small", {"extraEnv": [{"name": "A"}]}, "/extraEnv/0"),
+    ("small", {"extraEnv": [{"name": "A", "value": "x", "valuefrom": {}}]}, "'valuefrom' not allowed"),
+    (
+        "small",
+        {"services": {"retrieval": {"extraEnv": [{"name": "PENSTOCK_INSTANCE", "value": "x"}]}}},
+        "extraEnv: the chart itself sets PENSTOCK_INSTANCE",
+    ),
+    (
+        "small",
+        {"extraEnv": [{"name": "PENSTOCK_STATE", "value": "/x"}]},
+        "extraEnv: the chart itself sets PENSTOCK_STATE",
+    ),
     (
         "small",
         {"services": {"generation": {"env": {"PENSTOCK_KAFKA_USER": "admin"}}}},

@@ -96,3 +96,26 @@ http://{{ include "penstock.fullname" . }}-{{ $server }}:{{ include "penstock.mo
 {{- define "penstock.sasl" -}}
 {{- if hasPrefix "SASL" .Values.kafka.protocol }}true{{ end -}}
 {{- end -}}
+
+{{/* Of the files' volume: those of the claim that is there, since they cannot be changed, else as the values say. */}}
+{{- define "penstock.blobsAccessModes" -}}
+{{- $volume := .Values.blobs.volume -}}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace ($volume.existingClaim | default (printf "%s-blobs" (include "penstock.fullname" .))) -}}
+{{- ($claim.spec).accessModes | default (list $volume.accessMode) | toJson -}}
+{{- end -}}
+
+{{/* A service's affinity: (list root its-values component). Those that share a volume of one node are on that node. */}}
+{{- define "penstock.affinity" -}}
+{{- $ := index . 0 -}}
+{{- $affinity := deepCopy ((index . 1).affinity | default $.Values.affinity) -}}
+{{- if and (index . 2).blobs (not $.Values.blobs.url) (not (contains "ReadWriteMany" (include "penstock.blobsAccessModes" $))) -}}
+{{- $labels := omit (include "penstock.selector" (list $ "") | fromYaml) "app.kubernetes.io/component" -}}
+{{- $component := dict "key" "app.kubernetes.io/component" "operator" "In" "values" (list "ingestion" "ingestion-worker") -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (dict "matchLabels" $labels "matchExpressions" (list $component)) -}}
+{{- $pods := $affinity.podAffinity | default dict -}}
+{{- $key := "requiredDuringSchedulingIgnoredDuringExecution" -}}
+{{- $_ := set $pods $key (append (get $pods $key | default list) $term) -}}
+{{- $_ := set $affinity "podAffinity" $pods -}}
+{{- end -}}
+{{- toYaml $affinity -}}
+{{- end -}}

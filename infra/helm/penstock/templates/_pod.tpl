@@ -44,12 +44,11 @@
 {{- end -}}
 
 {{- define "penstock.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-fsGroup: 10001
-fsGroupChangePolicy: OnRootMismatch
-seccompProfile: {type: RuntimeDefault}
+{{- $security := .Values.podSecurityContext -}}
+{{- if .Capabilities.APIVersions.Has "security.openshift.io/v1" -}}
+{{- $security = omit $security "runAsUser" "runAsGroup" "fsGroup" -}}
+{{- end -}}
+{{- toYaml $security -}}
 {{- end -}}
 
 {{- define "penstock.containerSecurity" -}}
@@ -58,19 +57,44 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* What pods of services and jobs have in common. Without `enableServiceLinks: false` Kubernetes would set variables
+{{/* What pods of services and jobs have in common: (list root its-values). Without `enableServiceLinks: false` Kubernetes would set variables
      like PENSTOCK_GATEWAY_PORT=tcp://… of its own for each Service of a release named penstock. */}}
 {{- define "penstock.podCommon" -}}
+{{- $ := index . 0 -}}
+{{- $own := index . 1 -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .Values.images.pullSecrets }}
+{{- with $.Values.images.pullSecrets }}
 imagePullSecrets:
   {{- range . }}
   - name: {{ . }}
   {{- end }}
 {{- end }}
 securityContext:
-  {{- include "penstock.podSecurity" . | nindent 2 }}
+  {{- include "penstock.podSecurity" $ | nindent 2 }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" }}
+{{- with get $own $key | default (get $.Values $key) }}
+{{ $key }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Variables that the user adds to a container: (list root its-values names-that-are-set). */}}
+{{- define "penstock.extraEnv" -}}
+{{- $own := (index . 1).extraEnv | default list -}}
+{{- $names := list -}}
+{{- range $own }}{{ $names = append $names .name }}{{ end -}}
+{{- range (index . 0).Values.extraEnv }}{{ if not (has .name $names) }}{{ $own = append $own . }}{{ end }}{{ end -}}
+{{- $set := index . 2 -}}
+{{- range $own -}}
+{{- if or (has .name $set) (hasPrefix "PENSTOCK_KAFKA" .name) -}}
+{{- fail (printf "extraEnv: the chart itself sets %s" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- with $own -}}
+{{- toYaml . -}}
+{{- end -}}
 {{- end -}}
 
 {{/* All variables of a component: (list root name component). One that the chart sets cannot be set again. */}}
@@ -114,6 +138,10 @@ securityContext:
 - name: {{ $key }}
   valueFrom: {secretKeyRef: {name: {{ $from.secret }}, key: {{ $from.key }}{{ if $from.optional }}, optional: true{{ end }}}}
 {{- end }}
+{{- $set := concat (list "POD_INDEX" "PENSTOCK_INSTANCE") (keys $env $more ($part.secrets | default dict)) }}
+{{- with include "penstock.extraEnv" (list $ (index $.Values.services $name) $set) }}
+{{ . }}
+{{- end }}
 {{- end -}}
 
 {{/* A value as text: to Helm every number is a float, and a million would be 1e+06. */}}
@@ -138,7 +166,8 @@ metadata:
     {{- end }}
 spec:
   serviceAccountName: {{ include "penstock.fullname" $ }}-{{ $name }}
-  {{- include "penstock.podCommon" $ | nindent 2 }}
+  {{- $affinity := include "penstock.affinity" (list $ $service $part) | fromYaml }}
+  {{- include "penstock.podCommon" (list $ (set (deepCopy $service) "affinity" $affinity)) | nindent 2 }}
   # What runs when SIGTERM comes is finished, handed over or cut off in `drain` seconds; the rest is room for a busy node.
   terminationGracePeriodSeconds: {{ add ($part.preStop | default 0) $part.drain 10 }}
   topologySpreadConstraints:
@@ -152,14 +181,6 @@ spec:
     {{- end }}
   {{- with $service.priorityClassName }}
   priorityClassName: {{ . }}
-  {{- end }}
-  {{- with $service.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $service.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
   {{- end }}
   containers:
     - name: {{ $name }}
