@@ -186,8 +186,8 @@ test-brokers: ## Kill one of three Kafka nodes after the other under load, with 
 	@$(MAKE) --no-print-directory prepared
 	@$(BIN)/pytest e2e/brokers
 
-eval: setup ## Measure how well documents are found and answered from, over Python's and PostgreSQL's documentation; writes docs/retrieval.md and answers.md (PAGES=N: a sample; PART=quality, phrasings, floor, speed, large or answers; MANUAL=…)
-	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES)) $(if $(PART),--part $(PART)) $(if $(MANUAL),--manual $(MANUAL))
+eval: setup ## Measure how well documents are found and answered from, over Python's and PostgreSQL's documentation; writes docs/retrieval.md and answers.md (PAGES=N, QUESTIONS=N: a sample; PART=quality, phrasings, floor, speed, large or answers; MANUAL=…)
+	@$(BIN)/python -m e2e.eval $(if $(PAGES),--pages $(PAGES)) $(if $(QUESTIONS),--questions $(QUESTIONS)) $(if $(PART),--part $(PART)) $(if $(MANUAL),--manual $(MANUAL))
 
 contracts: setup ## Render contracts/ from the types and the apps
 	@$(BIN)/python contracts/render.py

@@ -56,6 +56,7 @@ SIZES = (Chunking(100, 20), AUTO, Chunking(350, 60))
 PARTS = ("quality", "phrasings", "floor", "speed", "large", "answers")
 SPEED_PAGES = 60
 _ASKED = 40
+_QUESTIONS = 200
 SEED = 20261124
 Row = tuple[Chunking, str, str, Scores, float]
 
@@ -64,7 +65,7 @@ def main() -> None:
     """Run the parts, show their tables, and write them."""
     parser = argparse.ArgumentParser(prog="python -m e2e.eval", description="Known-item retrieval.")
     parser.add_argument("--pages", type=int, help="a sample of so many pages; default: all")
-    parser.add_argument("--questions", type=int, default=200, help="at most so many of each kind")
+    parser.add_argument("--questions", type=int, default=_QUESTIONS, help="at most so many of each kind")
     parser.add_argument("--part", action="append", choices=PARTS, help="only this; may be given again")
     parser.add_argument("--manual", choices=tuple(EXAMINED), help="answers: only this one's")
     parser.add_argument("--backend", help="answers: one more model server, as in PENSTOCK_BACKENDS")
@@ -184,7 +185,9 @@ async def _answers(
 
 
 def _command(given: argparse.Namespace, part: str) -> str:
-    return "make eval" + (f" PAGES={given.pages}" if given.pages else "") + f" PART={part}"
+    pages = f" PAGES={given.pages}" if given.pages else ""
+    asked = f" QUESTIONS={given.questions}" if given.questions != _QUESTIONS else ""
+    return f"make eval{pages}{asked} PART={part}"
 
 
 def _measure_phrasings(console: Console, given: argparse.Namespace, url: str, folder: Path) -> None:
