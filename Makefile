@@ -17,7 +17,7 @@ JARS = PYTHONPATH=libs/devstack/src $(PYTHON) -m penstock.devstack.jars
 UV_VERSION := 0.13.9
 export UV_NO_PROGRESS := 1
 
-.PHONY: help run stop test test-all test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate mutants test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean
+.PHONY: help run stop test test-all test-browser screenshots test-doctor test-secure test-servers test-containers test-helm test-operations images compose-up compose-test compose-down test-faults simulate mutants test-brokers check bench eval contracts dashboards test-alerts setup kafka lock clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -244,10 +244,16 @@ $(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/py
 	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e libs/lora -e $(TRAINER)
 	@touch $@
 
-clean: stop ## Stop, and remove everything that was installed, fetched or stored here
-	@echo "==> Removing .venv .cache .penstock and the tools' caches"
-	@rm -rf $(VENV) $(TRAINER_VENV) .cache .penstock .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: stop ## Stop, and remove everything that was installed or fetched; keys and documents stay in .penstock
+	@echo "==> Removing .venv .cache and the tools' caches"
+	@rm -rf $(VENV) $(TRAINER_VENV) $(CONSOLE)/node_modules .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: ## clean, and delete .penstock: keys, documents, Kafka's data (asks; YES=1: does not)
+	@if [ -d .penstock ] && [ "$(YES)" != 1 ]; then \
+	  read -r -p "Delete all keys, documents and answers in .penstock? [y/N] " answer && [ "$$answer" = y ] || { echo "Nothing was deleted."; exit 1; }; fi
+	@$(MAKE) --no-print-directory clean
+	@rm -rf .penstock
 
 setup: $(VENV)/.installed ## Create .venv from the lock file and install every member into it
 	@:
