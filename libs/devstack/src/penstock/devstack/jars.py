@@ -13,6 +13,7 @@ from penstock.devstack.java import WITHOUT_JAVA, find_java
 from penstock.devstack.root import find_root
 
 MAVEN_TIMEOUT_S = 900
+_POM = Path("infra/kafka/pom.xml")
 
 
 def jars_folder(root: Path) -> Path:
@@ -30,8 +31,14 @@ def class_path(folder: Path) -> str:
 
 
 def jars_are_there(root: Path) -> bool:
-    """True if nothing has to be fetched."""
-    return any(jars_folder(root).glob("kafka_*.jar"))
+    """True if nothing has to be fetched: the jars are those of today's pom.xml, or the user's own."""
+    folder = jars_folder(root)
+    if not any(folder.glob("kafka_*.jar")):
+        return False
+    if os.environ.get("PENSTOCK_KAFKA_JARS"):
+        return True
+    kept, wanted = folder / _POM.name, root / _POM
+    return not wanted.is_file() or (kept.is_file() and kept.read_bytes() == wanted.read_bytes())
 
 
 def find_maven() -> str:
@@ -61,7 +68,7 @@ def ensure_jars(root: Path) -> Path:
     if jars_are_there(root):
         return folder
     maven = find_maven()
-    pom = root / "infra" / "kafka" / "pom.xml"
+    pom = root / _POM
     if not pom.is_file():
         raise DevstackError(f"{pom} is missing: run this inside the Penstock checkout. {WITHOUT_JAVA}")
     sys.stdout.write("==> Kafka's jars (44 MB by Maven, once)\n")
@@ -70,6 +77,7 @@ def ensure_jars(root: Path) -> Path:
     partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
     try:
         _resolve(maven, pom, partial)
+        shutil.copyfile(pom, partial / _POM.name)
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     finally:
