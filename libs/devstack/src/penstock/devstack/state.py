@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 import msgspec
 
@@ -19,6 +20,7 @@ State = Literal["starting", "waiting", "ready", "restarting", "crashing", "stopp
 GIVE_UP_AFTER = 5
 """After so many ends without having been ready, whoever waits for a start gives it up."""
 _SILENT = "it said nothing"
+_LOCK_S = 5.0
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,14 +87,7 @@ class StateDir:
         """Holds the lock; DevstackError if a stack already runs with this folder."""
         self.logs.mkdir(parents=True, exist_ok=True)
         with self.pid_file.open("a+", encoding="ascii") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                pid = self.supervisor_pid()
-                raise DevstackError(
-                    f"A stack already runs here (pid {pid}):"
-                    " see `penstock status`, stop it with `penstock down`"
-                ) from None
+            self._lock(file)
             file.truncate(0)
             file.write(f"{os.getpid()}\n")
             file.flush()
@@ -101,6 +96,23 @@ class StateDir:
             finally:
                 self.stack_file.unlink(missing_ok=True)
                 file.truncate(0)
+
+    def _lock(self, file: TextIO) -> None:
+        """Take the lock. Who only looks whether a stack runs holds it, too, for a moment."""
+        deadline = time.monotonic() + _LOCK_S
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                pid = self.supervisor_pid()
+                if pid is not None or time.monotonic() > deadline:
+                    raise DevstackError(
+                        f"A stack already runs here (pid {pid or 'unknown'}):"
+                        " see `penstock status`, stop it with `penstock down`"
+                    ) from None
+                time.sleep(0.01)
+            else:
+                return
 
     def supervisor_pid(self) -> int | None:
         """The pid of the supervisor that holds the lock, or None if no stack runs."""
