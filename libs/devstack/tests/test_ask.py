@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -143,3 +146,21 @@ def test_proxies_are_for_other_machines() -> None:
     assert is_local("http://localhost")
     assert is_local("http://[::1]:80")
     assert not is_local("https://penstock.example")
+
+
+async def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path: Path) -> None:
+    answer = sse(*(delta(f"word {number} ") for number in range(20_000)), delta(None, "stop"), "[DONE]")
+    async with gateway(answer) as (url, _):
+        asking = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "penstock.devstack.cli", "ask", "What?"),
+            *("--model", "m", "--url", url, "--key", "k"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "PENSTOCK_STATE": str(tmp_path)},
+        )
+        assert asking.stdout is not None
+        assert asking.stderr is not None
+        assert await asking.stdout.read(10)
+        asking.stdout._transport.close()  # type: ignore[attr-defined]  # as `head` does
+        said = await asyncio.wait_for(asking.stderr.read(), 30)
+        assert (await asking.wait(), said) == (141, b"")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from penstock.devstack import access, background, db, dlq, documents, growing, topics, upkeep
 from penstock.devstack.documents import KeyOption, UrlOption
-from penstock.devstack.errors import DevstackError
+from penstock.devstack.errors import DevstackError, OutputClosed
 from penstock.devstack.replicas import GATEWAY, parse_replicas
 from penstock.devstack.screen import make_console, status_table
 from penstock.devstack.state import StateDir
@@ -41,9 +42,18 @@ commands.add_typer(access.commands, name="acl")
 
 
 def app() -> None:
-    """Entry point: a DevstackError becomes one line on standard error and exit code 1."""
+    """Entry point: a DevstackError becomes one line on standard error and exit code 1.
+
+    What the command and its children write is for their user alone. When nobody reads standard output any
+    more the exit code is that of a program that SIGPIPE ends.
+    """
+    os.umask(0o077)
     try:
         commands()
+        sys.stdout.flush()
+    except (OutputClosed, BrokenPipeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered goes there at exit
+        sys.exit(128 + signal.SIGPIPE)
     except DevstackError as error:
         Console(stderr=True, soft_wrap=True, highlight=False).print(Text(f"penstock: {error}"))
         sys.exit(1)

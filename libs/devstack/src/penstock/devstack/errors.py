@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 
+class OutputClosed(Exception):
+    """Whoever read standard output has gone, as in `penstock ask … | head -1`."""
+
+
 class DevstackError(Exception):
     """Something the user can put right; the text is one line and says how."""

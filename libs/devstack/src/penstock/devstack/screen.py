@@ -10,19 +10,29 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from penstock.devstack.errors import OutputClosed
 from penstock.devstack.state import ServiceStatus
 
 _PLAIN_WIDTH = 200
 _STYLES = {"ready": "green", "crashing": "bold red", "restarting": "red", "stopped": "dim", "stopping": "dim"}
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        # Not SystemExit, as rich raises: that stops an event loop in the middle of what it does.
+        raise OutputClosed
+
+
 def make_console() -> Console:
-    """Standard output; without a terminal it writes no control characters and wraps nothing."""
-    console = Console(highlight=False)
+    """Standard output; without a terminal it writes no control characters and wraps nothing.
+
+    Printing raises OutputClosed once nobody reads it any more.
+    """
+    console = _Output(highlight=False)
     return (
         console
         if console.is_terminal
-        else Console(highlight=False, no_color=True, soft_wrap=True, width=_PLAIN_WIDTH)
+        else _Output(highlight=False, no_color=True, soft_wrap=True, width=_PLAIN_WIDTH)
     )
 
 
