@@ -87,7 +87,11 @@ class StoreServer:
 
     async def _list(self, request: Request) -> Response:
         batch = request.path_params.get("batch")
-        ids = self._batches[batch] if batch else [i for i, file in self.files.items() if file["status"]]
+        ids = (
+            [i for i in self._batches[batch] if i in self.files]
+            if batch
+            else [i for i, file in self.files.items() if file["status"]]
+        )
         for file_id in ids if batch else ():
             self._look(file_id)
         after = request.query_params.get("after")

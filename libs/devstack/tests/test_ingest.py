@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -82,6 +83,21 @@ async def test_an_interrupted_run_goes_on_where_it_was() -> None:
     progress = await run(server, item("done.md"), item("half.md"), item("failed.md"), item("new.md"))
     assert (progress.unchanged, progress.indexed, progress.failures) == (1, 3, [])
     assert sorted(server.uploads) == ["failed.md", "new.md"]
+
+
+async def test_a_document_that_is_deleted_meanwhile_is_not_waited_for() -> None:
+    server = StoreServer(looks=1)
+
+    async def delete(file_id: str) -> None:
+        while server.files.get(file_id, {}).get("status") != "in_progress":  # noqa: ASYNC110  # no event
+            await asyncio.sleep(0)
+        del server.files[file_id]
+
+    deleting = asyncio.create_task(delete("file-0"))
+    progress = await asyncio.wait_for(run(server, item("a.md"), item("b.md")), 10)
+    await deleting
+    assert progress.indexed == 1
+    assert [reason for _, reason in progress.failures] == ["it was deleted meanwhile"]
 
 
 async def test_what_cannot_be_read_is_told_with_the_rest() -> None:

@@ -1,15 +1,17 @@
-"""What may be asked of `--replicas` and `scale`, and the files by which wishes reach the supervisor."""
+"""What may be asked of `--replicas` and `scale`, and the files by which requests reach the supervisor."""
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from penstock.devstack.errors import DevstackError
 from penstock.devstack.replicas import parse_replicas, replica_names, service_of
-from penstock.devstack.scaling import Wishes
+from penstock.devstack.scaling import Scaler, ScaleRequests, refusal_of
 
 
 def test_numbers_are_read_with_commas_and_as_several_words() -> None:
@@ -52,22 +54,32 @@ def test_the_first_replica_keeps_the_services_name() -> None:
     assert {service_of(name) for name in names} == {"generation"}
 
 
-def test_wishes_are_taken_in_order_and_once_and_are_their_owners_alone(tmp_path: Path) -> None:
-    wishes = Wishes(tmp_path / "wishes")
-    assert wishes.take() is None
-    wishes.clear()
-    wishes.add({"generation": 3})
-    wishes.add({"gateway": 2})
-    for file in (tmp_path / "wishes").iterdir():
+def test_requests_are_taken_in_order_and_once_and_are_their_owners_alone(tmp_path: Path) -> None:
+    requests = ScaleRequests(tmp_path / "requests")
+    assert requests.take() is None
+    requests.clear()
+    requests.add({"generation": 3})
+    requests.add({"gateway": 2})
+    for file in (tmp_path / "requests").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [wishes.take(), wishes.take(), wishes.take()] == [{"generation": 3}, {"gateway": 2}, None]
-    wishes.add({"gateway": 4})
-    wishes.clear()
-    assert wishes.take() is None
+    taken = [request.replicas for _ in range(2) if (request := requests.take())]
+    assert taken == [{"generation": 3}, {"gateway": 2}]
+    assert requests.take() is None
+    requests.add({"gateway": 4})
+    requests.clear()
+    assert requests.take() is None
 
 
-def test_a_wish_that_cannot_be_read_asks_for_nothing(tmp_path: Path) -> None:
-    (tmp_path / "0.json").write_text("{")
-    wishes = Wishes(tmp_path)
-    assert wishes.take() == {}
-    assert wishes.take() is None
+@pytest.mark.parametrize("content", ["{", '{"generation": 0}', '{"generator": 2}'])
+async def test_a_request_that_cannot_be_fulfilled_is_refused_at_once(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "0.json"
+    file.write_text(content)
+    said = asyncio.Queue[str]()
+    scaler = Scaler(Mock(), Mock(), ScaleRequests(tmp_path))
+    running = asyncio.create_task(scaler.run(said.put_nowait))
+    assert (await asyncio.wait_for(said.get(), 5)).startswith("not scaled: ")
+    reason = refusal_of(file)
+    assert reason
+    assert refusal_of(file) is None
+    assert not running.done()
+    running.cancel()

@@ -33,7 +33,9 @@ from penstock.devstack.state import StateDir
 
 FORMAT = 1
 _ABOUT = "penstock-backup.json"
-_PROCESS = frozenset({"logs", "models", "wishes", "stack.json", "stack.partial", "supervisor.pid"})
+_PROCESS = frozenset(
+    {"logs", "models", "scale-requests", "wishes", "stack.json", "stack.partial", "supervisor.pid"}
+)
 """What a state folder holds that is not state: neither kept, nor in the way of a restore."""
 _ELSEWHERE = {
     "PENSTOCK_KAFKA": "the topics",

@@ -121,10 +121,16 @@ class _Group:
         ids = await asyncio.gather(*(self._upload(item) for item in items))
         noted = [(file_id, {"path": item.name}) for file_id, item in zip(ids, items, strict=True)]
         batch = await self._stores.attach(noted)
+        names = dict(zip(ids, (item.name for item in items), strict=True))
         while True:
+            standing = set()
             async for file in self._stores.files(batch.id):
+                standing.add(file.id)
                 await self._look(file)
-            if len(self._told) == len(set(ids)):
+            for file_id in names.keys() - standing - self._told:
+                self._told.add(file_id)
+                self._progress.failures.append((names[file_id], "it was deleted meanwhile"))
+            if len(self._told) == len(names):
                 return
             await asyncio.sleep(POLL_S)
 

@@ -10,7 +10,7 @@ from functools import partial
 
 from penstock.devstack.db import upgrade_servers
 from penstock.devstack.errors import DevstackError
-from penstock.devstack.scaling import Scaler, Wishes
+from penstock.devstack.scaling import Scaler, ScaleRequests
 from penstock.devstack.screen import StackScreen
 from penstock.devstack.security import Security
 from penstock.devstack.settings import StackSettings
@@ -85,8 +85,8 @@ async def run_stack(
     DevstackError if the stack cannot start or ``work`` fails.
     """
     with state.supervising():
-        wishes = Wishes(state.wishes)
-        wishes.clear()
+        requests = ScaleRequests(state.scale_requests)
+        requests.clear()
         security = _security(settings, state, secure)
         addresses = choose_addresses(settings, security)
         if not addresses.kafka_is_ours:
@@ -98,19 +98,26 @@ async def run_stack(
         supervisor = Supervisor(plan.specs(replicas or {}), recorder)
         recorder.changed(supervisor.statuses())
         running = Running(supervisor, addresses, plan.gateways, screen)
-        scaler = Scaler(supervisor, plan, wishes)
+        scaler = Scaler(supervisor, plan, requests)
 
         async def all_work() -> None:
             scaling = asyncio.create_task(scaler.run(screen.event))
+            scaling.add_done_callback(partial(_report_end, screen))
             try:
                 await work(running)
             finally:
                 scaling.cancel()
+                await asyncio.wait([scaling])
 
         try:
             await supervisor.run(all_work)
         finally:
             screen.settled()
+
+
+def _report_end(screen: StackScreen, scaling: asyncio.Task[None]) -> None:
+    if not scaling.cancelled() and (error := scaling.exception()) is not None:
+        screen.event(f"`penstock scale` does not work until the stack is started again: {error!r}")
 
 
 def _security(settings: StackSettings, state: StateDir, asked: bool | None) -> Security | None:

@@ -1,8 +1,9 @@
-"""Changes how many replicas run: ``penstock scale`` leaves a wish in a file, the supervisor fulfils it.
+"""Changes how many replicas run: `penstock scale` leaves a request in a file, the supervisor fulfils it.
 
 A file needs no server in the supervisor, and nothing is lost when either side is interrupted; what came of
-it is seen in ``stack.json``. Wishes are of mode 600 in a folder of mode 700, one file each, so that two
-commands at once do not overwrite each other; their names begin with the time, the oldest is fulfilled first.
+it is seen in ``stack.json``, a refusal in a file beside the request. Requests are of mode 600 in a folder of
+mode 700, one file each, so that two commands at once do not overwrite each other; their names begin with the
+time, the oldest is fulfilled first.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,61 +25,88 @@ from penstock.devstack.state import ServiceStatus, StackStatus, StateDir, last_l
 from penstock.devstack.supervisor import Supervisor
 
 _POLL_S = 0.1
-_WISHED_S = 0.5
+_POLL_REQUESTS_S = 0.5
+_REFUSED = ".refused"
 
 
-class Wishes:
-    """The wishes that wait in one state folder."""
+class ScaleRequest(NamedTuple):
+    """How many replicas of which services are wanted, and where it was asked; None if it cannot be read."""
+
+    file: Path
+    replicas: dict[str, int] | None
+
+    def refuse(self, reason: str) -> None:
+        """Tell whoever waits for it that it will not be fulfilled."""
+        partial = self.file.with_suffix(".reason")
+        partial.write_text(reason)
+        partial.replace(self.file.with_suffix(_REFUSED))
+
+
+class ScaleRequests:
+    """The requests that wait in one state folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def clear(self) -> None:
         """Forgets what nobody fulfilled: it was meant for another run."""
-        for file in self._files():
+        for file in self._folder.glob("*"):
             file.unlink(missing_ok=True)
 
-    def add(self, replicas: Mapping[str, int]) -> None:
-        """Leaves a wish; a reader never sees half of it."""
+    def add(self, replicas: Mapping[str, int]) -> Path:
+        """Leaves a request and returns its file; a reader never sees half of it."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         partial = self._folder / f"{time.time_ns():020d}-{os.getpid()}.partial"
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(msgspec.json.encode(replicas))
-        partial.rename(partial.with_suffix(".json"))
+        return partial.rename(partial.with_suffix(".json"))
 
-    def take(self) -> dict[str, int] | None:
-        """The oldest wish, which is gone then, or None."""
-        for file in self._files():
+    def take(self) -> ScaleRequest | None:
+        """The oldest request, whose file is gone then, or None."""
+        for file in sorted(self._folder.glob("*.json")):
             try:
-                wish = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
+                replicas = msgspec.json.decode(file.read_bytes(), type=dict[str, int])
             except (OSError, msgspec.DecodeError):
-                wish = {}
+                replicas = None
             file.unlink(missing_ok=True)
-            return wish
+            return ScaleRequest(file, replicas)
         return None
 
-    def _files(self) -> list[Path]:
-        return sorted(self._folder.glob("*.json"))
+
+def refusal_of(file: Path) -> str | None:
+    """Why a request was refused, or None; it is told once."""
+    refused = file.with_suffix(_REFUSED)
+    if not refused.exists():
+        return None
+    reason = refused.read_text()
+    refused.unlink(missing_ok=True)
+    return reason
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Fulfils wishes in the supervisor's process."""
+    """Fulfils requests in the supervisor's process."""
 
     supervisor: Supervisor
     plan: Plan
-    wishes: Wishes
+    requests: ScaleRequests
 
     async def run(self, report: Callable[[str], None]) -> None:
-        """Never returns; ``report`` is told why a wish cannot be fulfilled."""
+        """Never returns; ``report`` is told why a request cannot be fulfilled, as is whoever made it."""
         while True:
-            wish = self.wishes.take()
-            try:
-                if wish:
-                    await self.scale(parse_replicas([f"{name}={count}" for name, count in wish.items()]))
-            except DevstackError as error:
-                report(f"not scaled: {error}")
-            await asyncio.sleep(_WISHED_S)
+            request = self.requests.take()
+            if request is not None:
+                await self._fulfil(request, report)
+            await asyncio.sleep(_POLL_REQUESTS_S)
+
+    async def _fulfil(self, request: ScaleRequest, report: Callable[[str], None]) -> None:
+        try:
+            if request.replicas is None:
+                raise DevstackError("the request cannot be read")
+            await self.scale(parse_replicas([f"{name}={count}" for name, count in request.replicas.items()]))
+        except (DevstackError, OSError) as error:
+            report(f"not scaled: {error}")
+            request.refuse(str(error))
 
     async def scale(self, replicas: Mapping[str, int]) -> None:
         """Starts what is missing, then stops what is too much: the replicas with the highest numbers."""
@@ -96,14 +125,17 @@ def scale(
 ) -> StackStatus:
     """Asks the running supervisor for so many replicas; returns when they are ready and no others are left.
 
-    ``say`` is told each step. DevstackError if no stack runs, or a replica is not ready in time.
+    ``say`` is told each step. DevstackError if no stack runs, the supervisor refuses, or a replica is not
+    ready in time.
     """
     before = _status(state)
     wanted = {name for service, count in replicas.items() for name in replica_names(service, count)}
-    Wishes(state.wishes).add(replicas)
+    request = ScaleRequests(state.scale_requests).add(replicas)
     started = time.monotonic()
     seen: dict[str, str] = {s.name: s.state for s in before.services if service_of(s.name) in replicas}
     while True:
+        if (reason := refusal_of(request)) is not None:
+            raise DevstackError(f"Not scaled: {reason}")
         status = _status(state)
         now = {service.name: service for service in status.services if service_of(service.name) in replicas}
         _tell(seen, now, lambda text: say(f"{text} ({time.monotonic() - started:.1f} s)"))

@@ -75,7 +75,7 @@ class StateDir:
         self.stack_file = folder / "stack.json"
         self.api_key = folder / "api-key"
         self.observer_key = folder / "observer-key"
-        self.wishes = folder / "wishes"
+        self.scale_requests = folder / "scale-requests"
         self.security = folder / "kafka-security"
 
     def log_file(self, name: str) -> Path:
