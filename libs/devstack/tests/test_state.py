@@ -1,4 +1,4 @@
-"""The lock of the state folder: one supervisor, and any number who look."""
+"""The state folder: one supervisor and any number who look, and logs that do not grow for ever."""
 
 import fcntl
 import threading
@@ -30,3 +30,15 @@ def test_a_second_supervisor_is_refused_at_once_and_told_of_the_first(tmp_path: 
             with StateDir(tmp_path).supervising():
                 pass
         assert time.monotonic() - began < 2
+
+
+def test_a_long_log_is_rotated_under_the_process_that_writes_it(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    with state.fresh_log("gateway").open("ab", buffering=0) as log:
+        log.write(b"old\n" * 100)
+        state.rotate_logs(limit=1000)
+        assert state.log_file("gateway").stat().st_size == 400
+        state.rotate_logs(limit=100)
+        log.write(b"new\n")
+        assert state.log_file("gateway").read_bytes() == b"new\n"
+        assert (state.logs / "gateway.log.1").read_bytes() == b"old\n" * 100

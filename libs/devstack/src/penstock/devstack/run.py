@@ -22,6 +22,8 @@ from penstock.streaming.adapters.kafka.knock import knock
 from penstock.streaming.connection import KafkaConnection
 from penstock.streaming.ports import BrokerError, Refused
 
+_ROTATE_EVERY_S = 60.0
+
 
 @dataclass
 class Recorder:
@@ -103,16 +105,27 @@ async def run_stack(
         async def all_work() -> None:
             scaling = asyncio.create_task(scaler.run(screen.event))
             scaling.add_done_callback(partial(_report_end, screen))
+            rotating = asyncio.create_task(_rotate_logs(state, screen))
             try:
                 await work(running)
             finally:
                 scaling.cancel()
-                await asyncio.wait([scaling])
+                rotating.cancel()
+                await asyncio.wait([scaling, rotating])
 
         try:
             await supervisor.run(all_work)
         finally:
             screen.settled()
+
+
+async def _rotate_logs(state: StateDir, screen: StackScreen) -> None:
+    while True:
+        await asyncio.sleep(_ROTATE_EVERY_S)
+        try:
+            await asyncio.to_thread(state.rotate_logs)
+        except OSError as error:
+            screen.event(f"logs are not rotated: {error}")
 
 
 def _report_end(screen: StackScreen, scaling: asyncio.Task[None]) -> None:

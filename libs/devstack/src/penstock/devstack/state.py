@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ GIVE_UP_AFTER = 5
 """After so many ends without having been ready, whoever waits for a start gives it up."""
 _SILENT = "it said nothing"
 _LOCK_S = 5.0
+LOG_BYTES = 50_000_000
+"""A log that is longer is rotated, so that a service keeps two of them at most."""
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +156,16 @@ class StateDir:
             path.replace(path.with_suffix(".log.1"))
         path.touch(mode=0o600)
         return path
+
+    def rotate_logs(self, limit: int = LOG_BYTES) -> None:
+        """Move what logs above so many bytes hold to ``<name>.log.1``, in place of what is there.
+
+        Processes go on writing to the same open file, at its end; a line of that moment may be lost.
+        """
+        for path in self.logs.glob("*.log"):
+            if path.stat().st_size > limit:
+                shutil.copyfile(path, path.with_suffix(".log.1"))
+                os.truncate(path, 0)
 
 
 def last_line(log_file: Path) -> str:
