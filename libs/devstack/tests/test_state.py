@@ -4,11 +4,14 @@ import fcntl
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from penstock.devstack.errors import DevstackError
-from penstock.devstack.state import StateDir
+from penstock.devstack.run import Recorder
+from penstock.devstack.stack import Plan
+from penstock.devstack.state import ServiceStatus, StateDir
 
 
 def test_a_look_at_the_lock_does_not_keep_a_stack_from_starting(tmp_path: Path) -> None:
@@ -42,3 +45,22 @@ def test_a_long_log_is_rotated_under_the_process_that_writes_it(tmp_path: Path) 
         log.write(b"new\n")
         assert state.log_file("gateway").read_bytes() == b"new\n"
         assert (state.logs / "gateway.log.1").read_bytes() == b"old\n" * 100
+
+
+def test_a_status_that_cannot_be_written_is_written_later(tmp_path: Path) -> None:
+    addresses = Mock(kafka="k", gateway="g", observer="o", backends="b", embeddings="e", kafka_is_ours=True)
+    plan = Mock(spec=Plan, addresses=addresses, gateways={}, indexes={}, security=None)
+    state, screen = StateDir(tmp_path), Mock()
+    recorder = Recorder(state, plan, screen)
+    with state.supervising():
+        in_the_way = state.stack_file.with_suffix(".partial")
+        in_the_way.mkdir()
+        recorder.changed([ServiceStatus(name="gateway", state="ready")])
+        recorder.renew()
+        assert state.read() is None
+        assert screen.event.call_count == 1  # it is said once
+        in_the_way.rmdir()
+        recorder.renew()
+        status = state.read()
+        assert status is not None
+        assert status.ready

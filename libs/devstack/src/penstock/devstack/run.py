@@ -23,6 +23,7 @@ from penstock.streaming.connection import KafkaConnection
 from penstock.streaming.ports import BrokerError, Refused
 
 _ROTATE_EVERY_S = 60.0
+_RENEW_EVERY_S = 1.0
 
 
 @dataclass
@@ -32,28 +33,46 @@ class Recorder:
     state: StateDir
     plan: Plan
     screen: StackScreen
+    _services: Sequence[ServiceStatus] = ()
+    _is_written: bool = True
+    _has_failed: bool = False
 
     def changed(self, services: Sequence[ServiceStatus]) -> None:
-        """Writes the file anew, then shows the change."""
-        addresses = self.plan.addresses
-        gateways, indexes = self.plan.gateways, self.plan.indexes
-        self.state.write(
-            StackStatus(
-                pid=os.getpid(),
-                ready=all(service.state == "ready" for service in services),
-                kafka=addresses.kafka,
-                gateway=addresses.gateway,
-                gateways=tuple(gateways[s.name] for s in services if s.name in gateways),
-                indexes=tuple(indexes[s.name] for s in services if s.name in indexes),
-                observer=addresses.observer,
-                backends=addresses.backends,
-                embeddings=addresses.embeddings,
-                kafka_is_ours=addresses.kafka_is_ours,
-                secure=self.plan.security is not None,
-                services=tuple(services),
-            )
-        )
+        """Writes the file anew, then shows the change. What cannot be written is tried again by `renew`."""
+        self._services, self._is_written = services, False
+        self.renew()
         self.screen.changed(services)
+
+    def renew(self) -> None:
+        """Writes the file, unless it is true already; says so once while that fails."""
+        if self._is_written:
+            return
+        try:
+            self.state.write(self._status())
+        except OSError as error:
+            if not self._has_failed:
+                self.screen.event(f"`penstock status` shows an old state: {error}")
+            self._has_failed = True
+        else:
+            self._is_written, self._has_failed = True, False
+
+    def _status(self) -> StackStatus:
+        addresses, services = self.plan.addresses, self._services
+        gateways, indexes = self.plan.gateways, self.plan.indexes
+        return StackStatus(
+            pid=os.getpid(),
+            ready=all(service.state == "ready" for service in services),
+            kafka=addresses.kafka,
+            gateway=addresses.gateway,
+            gateways=tuple(gateways[s.name] for s in services if s.name in gateways),
+            indexes=tuple(indexes[s.name] for s in services if s.name in indexes),
+            observer=addresses.observer,
+            backends=addresses.backends,
+            embeddings=addresses.embeddings,
+            kafka_is_ours=addresses.kafka_is_ours,
+            secure=self.plan.security is not None,
+            services=tuple(services),
+        )
 
     def event(self, text: str) -> None:
         """Shows it."""
@@ -105,18 +124,28 @@ async def run_stack(
         async def all_work() -> None:
             scaling = asyncio.create_task(scaler.run(screen.event))
             scaling.add_done_callback(partial(_report_end, screen))
-            rotating = asyncio.create_task(_rotate_logs(state, screen))
+            tasks = [
+                scaling,
+                asyncio.create_task(_rotate_logs(state, screen)),
+                asyncio.create_task(_keep_renewing(recorder)),
+            ]
             try:
                 await work(running)
             finally:
-                scaling.cancel()
-                rotating.cancel()
-                await asyncio.wait([scaling, rotating])
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
 
         try:
             await supervisor.run(all_work)
         finally:
             screen.settled()
+
+
+async def _keep_renewing(recorder: Recorder) -> None:
+    while True:
+        await asyncio.sleep(_RENEW_EVERY_S)
+        recorder.renew()
 
 
 async def _rotate_logs(state: StateDir, screen: StackScreen) -> None:
