@@ -220,15 +220,17 @@ async def test_a_file_that_breaks_while_it_is_open_is_begun_anew(tmp_path: Path,
         assert await names(traces, "r2") == [["work"]]
 
 
-async def test_a_lock_of_another_process_is_left_behind(tmp_path: Path, clock: Clock) -> None:
+async def test_a_lock_of_another_process_costs_no_trace(tmp_path: Path, clock: Clock) -> None:
     async with open_traces(tmp_path, clock) as traces:
         traces.add(rows(span(1, 1, request_id="r1")))
         assert await names(traces, "r1") == [["work"]]
         other = sqlite3.connect(tmp_path / NAME)
         other.execute("BEGIN IMMEDIATE")
         traces.add(rows(span(2, 1, request_id="r2")))
-        assert await names(traces, "r2") == [["work"]]
+        assert await names(traces, "r2") == []
         other.close()
+        assert await names(traces, "r1") == [["work"]]
+        assert await names(traces, "r2") == [["work"]]
 
 
 @pytest.fixture

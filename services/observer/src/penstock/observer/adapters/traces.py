@@ -29,8 +29,9 @@ log = structlog.get_logger()
 class FileTraces:
     """Writes what has come twice a second, all in one transaction, in a thread of its own.
 
-    A file that is broken, full, or locked by somebody else is removed and begun anew; where that fails, too,
-    spans are dropped, and it is tried again every few seconds. `now_ms` is Unix time.
+    A file that is broken or full is removed and begun anew; where that fails, too, spans are dropped, and it
+    is tried again every few seconds. While another process holds a lock on the file, spans wait.
+    `now_ms` is Unix time.
     """
 
     def __init__(self, folder: Path, bounds: Bounds, now_ms: Callable[[], int]) -> None:
@@ -42,6 +43,7 @@ class FileTraces:
         self._closed_until = 0
         self._pending: list[SpanRow] = []
         self._pending_bytes = 0
+        self._is_locked = False
 
     def add(self, rows: Sequence[SpanRow]) -> bool:
         size = sum(len(row.body) + _OVERHEAD_BYTES for row in rows)
@@ -79,6 +81,10 @@ class FileTraces:
         for _ in range(2):  # once more if the file had to be begun anew
             if await self._call(lambda file: self._written(file, rows)):
                 return
+            if self._is_locked:
+                self._pending = [*rows, *self._pending]
+                self._pending_bytes += sum(len(row.body) + _OVERHEAD_BYTES for row in rows)
+                return
 
     def _written(self, file: SpanFile, rows: Sequence[SpanRow]) -> bool:
         file.write(rows, self._now_ms())
@@ -94,10 +100,21 @@ class FileTraces:
         try:
             if self._file is None:
                 self._file = SpanFile(self._path, self._bounds)
-            return work(self._file)
+            done = work(self._file)
         except (sqlite3.Error, OSError) as error:
-            self._begin_anew(error)
+            self._note_lock(error)
+            if not self._is_locked:
+                self._begin_anew(error)
             return None
+        self._is_locked = False
+        return done
+
+    def _note_lock(self, error: Exception) -> None:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what extends it
+        locked = code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+        if locked and not self._is_locked:
+            log.warning("trace_file_locked", file=str(self._path), reason=str(error))
+        self._is_locked = locked
 
     def _begin_anew(self, why: Exception) -> None:
         log.warning("trace_file_begun_anew", file=str(self._path), reason=f"{type(why).__name__}: {why}")
