@@ -54,6 +54,11 @@ class Pod(NamedTuple):
         return {port["name"]: port["containerPort"] for port in self.main.get("ports", ())}
 
     @property
+    def hook(self) -> str:
+        """At which of Helm's events it runs; "" if it is part of the release."""
+        return str(self.owner["metadata"].get("annotations", {}).get("helm.sh/hook", ""))
+
+    @property
     def is_job(self) -> bool:
         """Whether it ends by itself."""
         return bool(self.owner["kind"] == "Job")

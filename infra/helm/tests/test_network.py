@@ -33,7 +33,8 @@ def _peers(found: list[Object], pod: Pod) -> Iterator[tuple[str, int]]:
         )
         for name, service in of_kind(found, "Service").items()
     }
-    for name, value in environment(pod.main).items():
+    arguments = {f"argument {word}": word for word in pod.main.get("command", ()) if "://" in word}
+    for name, value in (environment(pod.main) | arguments).items():
         for host, port in urls(value or ""):
             first, _, rest = host.partition(".")
             service = host if host in targets else rest

@@ -86,7 +86,7 @@ def test_jobs_come_first_in_their_order_with_what_they_need(values: str) -> None
     hooked = {
         (one["kind"], one["metadata"]["name"]): one["metadata"]["annotations"]
         for one in found
-        if "helm.sh/hook" in one["metadata"].get("annotations", {})
+        if one["metadata"].get("annotations", {}).get("helm.sh/hook", "test") != "test"
     }
     assert {notes["helm.sh/hook"] for notes in hooked.values()} == {"pre-install,pre-upgrade"}
     jobs = {
@@ -104,10 +104,25 @@ def test_jobs_come_first_in_their_order_with_what_they_need(values: str) -> None
             assert notes["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
     # A hook finds nothing of the release yet: its account and its policy are hooks, and it mounts no claim.
     for pod in pods(found):
-        if pod.is_job:
+        if pod.is_job and pod.hook != "test":
             assert ("ServiceAccount", pod.spec["serviceAccountName"]) in hooked
             assert ("NetworkPolicy", f"penstock-job-{pod.component}") in hooked
             assert not any("persistentVolumeClaim" in volume for volume in pod.spec["volumes"])
+
+
+def test_helm_test_asks_the_gateway_a_question(values: str) -> None:
+    found = objects(values, "--set", "requestTimeoutSeconds=700")
+    (pod,) = (pod for pod in pods(found) if pod.hook == "test")
+    assert pod.main["command"][:2] == ["penstock", "ask"]
+    assert pod.main["command"][-2:] == ["--url", "http://penstock-gateway:8080"]
+    (key,) = (one["valueFrom"] for one in pod.main["env"] if one["name"] == "PENSTOCK_API_KEY")
+    assert key == {"secretKeyRef": {"name": "penstock-first-key", "key": "api-key"}}
+    assert pod.owner["spec"]["activeDeadlineSeconds"] > 700
+    # It is no part of the release: an upgrade does not wait for it.
+    policy = of_kind(found, "NetworkPolicy")["penstock-test"]
+    assert policy["metadata"]["annotations"]["helm.sh/hook"] == "test"
+    without = ("--set", "networkPolicy.enabled=false")
+    assert [pod.hook for pod in pods(objects(values, *without)) if pod.component == "test"] == ["test"]
 
 
 def test_labels_are_those_that_kubernetes_recommends(values: str) -> None:

@@ -31,8 +31,13 @@ pytestmark = [
     needs_helm,
     pytest.mark.skipif(not (POSTGRES and REDIS), reason="no PostgreSQL or no Redis on this machine"),
 ]
-# Their own stores instead of Qdrant and S3, no collector, and the one broker keeps one copy.
-HERE = ("--set", "qdrant.url=,blobs.url=,blobs.existingSecret=,otlpEndpoint=,jobs.topics.replicationFactor=1")
+# Their own stores instead of Qdrant and S3, no collector, one copy for the one broker, a short deadline.
+HERE = (
+    "--set",
+    "qdrant.url=,blobs.url=,blobs.existingSecret=,otlpEndpoint=",
+    "--set",
+    "jobs.topics.replicationFactor=1,requestTimeoutSeconds=10",
+)
 READY_S, HERE_S = 300, 60
 OBSERVER_KEY = "key-of-the-observer"
 MODEL = "HuggingFaceH4/zephyr-7b-beta"
@@ -90,7 +95,7 @@ class Cluster(NamedTuple):
         """Run a job to its end."""
         env = self.variables(job)
         return subprocess.run(  # noqa: S603  # the chart's own
-            job.main["command"],
+            [self.translated(job, word) for word in job.main["command"]],
             env=env,
             cwd=self.folder,
             capture_output=True,
@@ -122,6 +127,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, postgres: str) -> Iterator
             "PENSTOCK_DOCUMENTS_DB": new_database(postgres),
             "PENSTOCK_CELERY_BROKER": servers.enter_context(running_redis(folder)),
             "PENSTOCK_OBSERVER_KEY": OBSERVER_KEY,
+            "PENSTOCK_API_KEY": key,
             "PENSTOCK_INSTANCE": "penstock-here-0",
             "POD_INDEX": "0",
         }
@@ -174,7 +180,7 @@ def _waited_for(cluster: Cluster, pod: Pod) -> set[str] | None:
 def test_all_of_it(cluster: Cluster) -> None:
     """From the jobs to the end of each process; one test, since each part needs the one before."""
     lasting = [pod for pod in pods(cluster.found) if not pod.is_job]
-    jobs = [pod for pod in pods(cluster.found) if pod.is_job]
+    jobs = [pod for pod in pods(cluster.found) if pod.is_job and pod.hook != "test"]
     weight = "helm.sh/hook-weight"
     for job in sorted(jobs, key=lambda pod: int(pod.owner["metadata"]["annotations"][weight])):
         for _ in range(2):  # an upgrade runs them again
@@ -184,6 +190,7 @@ def test_all_of_it(cluster: Cluster) -> None:
         _all_say_what_they_wait_for(cluster, lasting)
         _the_first_key_opens_the_gateway(cluster, next(pod for pod in lasting if pod.component == "gateway"))
         _the_gateway_may_ask_the_observer(cluster, lasting)
+        _helm_test_says_why_there_is_no_answer(cluster)
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         begun = time.monotonic()
@@ -222,3 +229,11 @@ def _the_gateway_may_ask_the_observer(cluster: Cluster, lasting: list[Pod]) -> N
     bearer = {"authorization": f"Bearer {cluster.key}"}
     through = httpx2.get(by_name["gateway"].replace("/readyz", path), headers=bearer, trust_env=False)
     assert through.json()["letters"] == []
+
+
+def _helm_test_says_why_there_is_no_answer(cluster: Cluster) -> None:
+    """It reaches the gateway and is let in; there is no model server here."""
+    (job,) = (pod for pod in pods(cluster.found) if pod.hook == "test")
+    done = cluster.run(job)
+    assert done.returncode == 1
+    assert "deadline_exceeded" in done.stderr
