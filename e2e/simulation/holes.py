@@ -114,6 +114,10 @@ FOUND_WITHIN = {
     "what is there already is added again": 5,
     "done as soon as it is read": 1,
     "commits behind the last that is done": 1,
+    "the group is not asked": 60,
+    "the journal is not read": 21,
+    "an end that is written is not enough": 21,
+    "a claimed key is not written": 171,
 }
 """By hole, how many seeds find it."""
 
