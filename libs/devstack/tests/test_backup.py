@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import os
@@ -13,6 +14,7 @@ import tarfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -158,6 +160,31 @@ def with_a_way_out(body: bytes) -> bytes:
             evil.size = 4
             tar.addfile(evil, io.BytesIO(b"evil"))
         return gzip.compress(buffer.getvalue(), 1)
+
+
+def test_a_restore_that_fails_half_way_leaves_the_folder_as_it_was(state: StateDir, tmp_path: Path) -> None:
+    file = tmp_path / "kept"
+    backup(state, file, quiet)
+    again = StateDir(tmp_path / "again")
+    names = {one.name for one in state.folder.iterdir()}
+    last = max(names - {"supervisor.pid", "logs"})
+    rename, renamed = Path.rename, list[str]()
+
+    def fails_at_last(path: Path, target: Path) -> Path:
+        if path.name == last and not renamed.count("failed"):
+            renamed.append("failed")
+            raise OSError(errno.EIO, "Input/output error")
+        renamed.append(path.name)
+        return rename(path, target)
+
+    with (
+        patch.object(Path, "rename", fails_at_last),
+        pytest.raises(DevstackError, match="nothing was changed"),
+    ):
+        restore(again, file, quiet)
+    assert len(renamed) > 1  # something had been moved already
+    assert not {one.name for one in again.folder.iterdir()} - {"supervisor.pid", "logs"}
+    restore(again, file, quiet)
 
 
 BREAKERS = (cut, without_its_end, with_another_byte, something_else, another_archive, with_a_way_out)

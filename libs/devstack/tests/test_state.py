@@ -8,8 +8,9 @@ from unittest.mock import Mock
 
 import pytest
 
-from penstock.devstack.errors import DevstackError
+from penstock.devstack.errors import DevstackError, OutputClosed
 from penstock.devstack.run import Recorder
+from penstock.devstack.screen import StackScreen
 from penstock.devstack.stack import Plan
 from penstock.devstack.state import ServiceStatus, StateDir
 
@@ -64,3 +65,12 @@ def test_a_status_that_cannot_be_written_is_written_later(tmp_path: Path) -> Non
         status = state.read()
         assert status is not None
         assert status.ready
+
+
+def test_services_go_on_when_nobody_reads_what_the_stack_says() -> None:
+    def gone(*_: object) -> None:
+        raise OutputClosed
+
+    screen = StackScreen(Mock(is_terminal=False, print=gone))
+    screen.event("generation ended")
+    screen.changed([ServiceStatus(name="generation", state="ready")])

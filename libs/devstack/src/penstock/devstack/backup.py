@@ -102,14 +102,26 @@ def restore(state: StateDir, file: Path, say: Callable[[str], None]) -> None:
         with file.open("rb") as given, _alone(state):
             shutil.rmtree(coming, ignore_errors=True)  # of a restore that was killed
             _read(given, coming, say)
-            for entry in sorted(coming.iterdir()):
-                entry.rename(state.folder / entry.name)
+            _move(coming, state.folder)
     except _BROKEN as error:
         raise DevstackError(f"{file} is no backup, or is damaged ({error}): nothing was restored") from error
     except OSError as error:
         raise DevstackError(f"{file} could not be restored: {_why(error)}; nothing was changed") from error
     finally:
         shutil.rmtree(coming, ignore_errors=True)
+
+
+def _move(coming: Path, folder: Path) -> None:
+    """Move what lies in one folder to another, all of it or, with an OSError, nothing."""
+    moved = list[str]()
+    try:
+        for entry in sorted(coming.iterdir()):
+            entry.rename(folder / entry.name)
+            moved.append(entry.name)
+    except OSError:
+        for name in moved:
+            (folder / name).rename(coming / name)
+        raise
 
 
 def elsewhere(environ: Mapping[str, str]) -> list[str]:

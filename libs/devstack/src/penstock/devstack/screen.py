@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from rich.console import Console
 from rich.live import Live
@@ -87,15 +88,20 @@ class StackScreen:
         for service in services:
             if service.state == "ready" and service.name not in self._shown_ready:
                 self._shown_ready.add(service.name)
-                self._console.print(f"    {service.name} is ready ({self._clock() - self._started:.1f} s)")
+                self._print(f"    {service.name} is ready ({self._clock() - self._started:.1f} s)")
 
     def event(self, text: str) -> None:
         """Writes one line, above the table if there is one."""
-        self._console.print(Text(f"    {text}", style="red"))
+        self._print(Text(f"    {text}", style="red"))
 
     def note(self, text: str) -> None:
         """Writes one line of what was done."""
-        self._console.print(Text(f"    {text}"))
+        self._print(Text(f"    {text}"))
+
+    def _print(self, line: str | Text) -> None:
+        """Write a line; services go on also when nobody reads it."""
+        with suppress(OutputClosed):
+            self._console.print(line)
 
     def settled(self) -> None:
         """Leaves the table as it is: the stack is up, or its end has begun."""
