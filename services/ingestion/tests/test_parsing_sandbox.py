@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 import uvloop
 
-from penstock.ingestion.adapters.parsing.limits import Limits
+from penstock.ingestion.adapters.parsing import limits
+from penstock.ingestion.adapters.parsing.limits import Isolation, Limits, available_isolation
 from penstock.ingestion.adapters.parsing.sandbox import SandboxedParser
 from penstock.ingestion.domain.parsed import Block, Kind, Parsed, ParseFailed
 
@@ -98,6 +101,12 @@ def try_all(path: Path, _name: str) -> Parsed:
             continue
         allowed.append(name)
     return said(f"allowed: {allowed}")
+
+
+def tell_limits(path: Path, name: str) -> Parsed:
+    """Whether memory is limited, and what `try_all` says."""
+    unlimited = resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
+    return said(f"memory unlimited: {unlimited}, {try_all(path, name).text}")
 
 
 def tell_main(_path: Path, _name: str) -> Parsed:
@@ -225,3 +234,39 @@ async def test_a_cancelled_parse_leaves_no_child(file: Path) -> None:
     servers = [child for child in psutil.Process().children() if "forkserver" in " ".join(child.cmdline())]
     assert servers
     assert [child for server in servers for child in server.children()] == []
+
+
+@pytest.fixture
+def no_linux(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As on macOS: a C library without prctl and unshare, and no /proc."""
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
+    monkeypatch.setattr(limits, "_STATM", tmp_path / "statm")
+
+
+def test_all_protections_are_available_on_linux() -> None:
+    assert available_isolation().missing() == ()
+
+
+@pytest.mark.usefixtures("no_linux")
+def test_missing_protections_are_logged_once() -> None:
+    with structlog.testing.capture_logs() as logged:
+        parser = SandboxedParser()
+    assert [(line["event"], line["log_level"]) for line in logged] == [
+        ("parser_protections_missing", "warning")
+    ]
+    assert logged[0]["missing"] == (
+        "end with its parent (prctl)",
+        "network namespace (unshare)",
+        "memory limit (/proc)",
+    )
+    assert parser
+
+
+async def test_a_file_is_parsed_without_linux(file: Path) -> None:
+    parser = SandboxedParser(isolation=Isolation(False, False, False))
+    assert (await parser.parse(file, "guide.md")).title == "Title"
+
+
+async def test_other_protections_hold_without_linux(file: Path) -> None:
+    parsed = await SandboxedParser(tell_limits, isolation=Isolation(False, False, False)).parse(file, "a.txt")
+    assert parsed.text == "memory unlimited: True, allowed: []"

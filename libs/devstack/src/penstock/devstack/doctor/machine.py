@@ -47,6 +47,8 @@ def _memory(scene: Scene) -> Iterator[Finding]:
 
 def _process(scene: Scene, name: str, process: psutil.Process) -> Iterator[Finding]:
     where = f"{name} (pid {process.pid})"
+    if not hasattr(process, "rlimit"):  # psutil has it on Linux and FreeBSD
+        return
     soft, _ = process.rlimit(psutil.RLIMIT_NOFILE)
     yield from _few_files(scene, where, soft)
     opened = process.num_fds()

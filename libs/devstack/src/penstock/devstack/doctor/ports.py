@@ -31,7 +31,11 @@ def _look(scene: Scene) -> list[Finding]:
     problem = listen_error(settings.gateway_port, settings.gateway_host) if settings.gateway_port else None
     if problem is None or problem.errno != errno.EADDRINUSE:
         return []
-    return [_taken(settings.gateway_port, "the gateway's", holders(settings.gateway_port))]
+    try:
+        found = holders(settings.gateway_port)
+    except Unchecked:  # taken it is, whoever holds it
+        found = []
+    return [_taken(settings.gateway_port, "the gateway's", found)]
 
 
 def _held_by_others(scene: Scene) -> Iterator[Finding]:
@@ -56,9 +60,16 @@ def _ports(scene: Scene) -> Iterator[tuple[str, int]]:
 
 
 def holders(port: int) -> list[psutil.Process | None]:
-    """Who listens on a port of this machine; None for a process that we may not see."""
+    """Who listens on a port of this machine; None for a process that we may not see.
+
+    Raises Unchecked where only root may see connections, as on macOS.
+    """
     found: dict[int | None, psutil.Process | None] = {}
-    for connection in psutil.net_connections("tcp"):
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied as failure:
+        raise Unchecked("only root may see who listens on a port here") from failure
+    for connection in connections:
         if connection.status != psutil.CONN_LISTEN or not connection.laddr or connection.laddr.port != port:
             continue
         try:
@@ -87,7 +98,7 @@ def told(process: psutil.Process) -> str:
 
 def _taken(port: int, whose: str, found: list[psutil.Process | None]) -> Finding:
     known = [told(process) for process in found if process is not None]
-    who = ", ".join(known) or "a process of another user"
+    who = ", ".join(known) or ("a process of another user" if found else "another process")
     stop = f"stop it (`kill {found[0].pid}`)" if len(found) == 1 and found[0] is not None else "stop it"
     return error(
         "ports.taken",

@@ -11,6 +11,7 @@ from pathlib import Path
 _CLONE_NEWUSER = 0x10000000
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
+_STATM = Path("/proc/self/statm")
 
 _REFUSED = (
     "socket.",
@@ -42,19 +43,51 @@ class Limits:
     open_files: int = 32
 
 
-def confine(limits: Limits) -> None:
-    """Take from this process, for good, what a parser does not need."""
+@dataclass(frozen=True)
+class Isolation:
+    """What the system offers beyond POSIX; Linux has all of it."""
+
+    death_signal: bool = True
+    namespaces: bool = True
+    address_space: bool = True
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the protections that a parser runs without here."""
+        offered = {
+            "end with its parent (prctl)": self.death_signal,
+            "network namespace (unshare)": self.namespaces,
+            "memory limit (/proc)": self.address_space,
+        }
+        return tuple(name for name, there in offered.items() if not there)
+
+
+def available_isolation() -> Isolation:
+    """Return what this system offers."""
+    libc = ctypes.CDLL(None)
+    return Isolation(hasattr(libc, "prctl"), hasattr(libc, "unshare"), _STATM.exists())
+
+
+def confine(limits: Limits, isolation: Isolation) -> None:
+    """Take from this process, for good, what a parser does not need.
+
+    What `isolation` lacks is left out.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # it does not outlive the fork server, nor that its owner
-    # An empty network, where the kernel lets everyone make one; elsewhere the hook below has to do.
-    libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
+    if isolation.death_signal:
+        libc.prctl(
+            _PR_SET_PDEATHSIG, signal.SIGKILL
+        )  # it does not outlive the fork server, nor that its owner
+    if isolation.namespaces:
+        # An empty network, where the kernel lets everyone make one; elsewhere the hook below has to do.
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
     _silence()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NPROC, 0)
     _limit(resource.RLIMIT_NOFILE, limits.open_files)
     _limit(resource.RLIMIT_CPU, limits.cpu_s, grace=1)  # first SIGXCPU, which says why
-    _limit(resource.RLIMIT_AS, _address_space() + limits.memory)
+    if isolation.address_space:
+        _limit(resource.RLIMIT_AS, _address_space() + limits.memory)
     sys.addaudithook(_refuse)
 
 
@@ -66,7 +99,7 @@ def _limit(what: int, value: int, grace: int = 0) -> None:
 
 def _address_space() -> int:
     """Bytes of address space that this process has (proc(5), statm)."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    pages = int(_STATM.read_text().split()[0])
     return pages * resource.getpagesize()
 
 

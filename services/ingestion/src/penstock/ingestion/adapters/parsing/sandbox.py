@@ -17,10 +17,11 @@ from pathlib import Path
 from types import ModuleType
 
 import msgspec
+import structlog
 
 from penstock.ingestion.adapters.parsing.builder import MAX_TEXT, too_much_text
 from penstock.ingestion.adapters.parsing.document import check_size, parse_document
-from penstock.ingestion.adapters.parsing.limits import Limits, confine
+from penstock.ingestion.adapters.parsing.limits import Isolation, Limits, available_isolation, confine
 from penstock.ingestion.domain.parsed import FailureCode, Parsed, ParseFailed
 
 MAX_ANSWER = 100_000_000
@@ -28,6 +29,7 @@ MAX_ANSWER = 100_000_000
 
 _PRELOADED = "penstock.ingestion.adapters.parsing.preload"
 _GRACE_S = 2.0
+log = structlog.get_logger()
 
 
 class _Failure(msgspec.Struct):
@@ -49,10 +51,16 @@ class SandboxedParser:
     """Parses with `parse`, a function that the child can import by its name."""
 
     def __init__(
-        self, parse: Callable[[Path, str], Parsed] = parse_document, limits: Limits | None = None
+        self,
+        parse: Callable[[Path, str], Parsed] = parse_document,
+        limits: Limits | None = None,
+        isolation: Isolation | None = None,
     ) -> None:
         self._parse = parse
         self._limits = limits or Limits()
+        self._isolation = isolation or available_isolation()
+        if missing := self._isolation.missing():
+            log.warning("parser_protections_missing", missing=missing)
         self._context = get_context("forkserver")
         self._context.set_forkserver_preload([_PRELOADED])
 
@@ -64,7 +72,9 @@ class SandboxedParser:
         check_size(path)
         reader, writer = self._context.Pipe(duplex=False)
         child = self._context.Process(
-            target=_child, args=(writer, self._parse, path, file_name, self._limits), daemon=True
+            target=_child,
+            args=(writer, self._parse, path, file_name, self._limits, self._isolation),
+            daemon=True,
         )
         # Milliseconds; the first time seconds, while the fork server starts.
         starting = asyncio.create_task(asyncio.to_thread(_start, child, writer))
@@ -157,9 +167,14 @@ def _over_limits(which: str) -> ParseFailed:
 
 
 def _child(
-    writer: Connection, parse: Callable[[Path, str], Parsed], path: Path, file_name: str, limits: Limits
+    writer: Connection,
+    parse: Callable[[Path, str], Parsed],
+    path: Path,
+    file_name: str,
+    limits: Limits,
+    isolation: Isolation,
 ) -> None:
-    confine(limits)
+    confine(limits, isolation)
     answer = memoryview(_answer(parse, path, file_name))
     while answer:
         answer = answer[os.write(writer.fileno(), answer) :]
