@@ -237,7 +237,7 @@ test-trainer: $(TRAINER_VENV)/.installed ## Types and tests of the trainer, a mi
 	@$(TRAINER_BIN)/mypy --config-file $(TRAINER)/pyproject.toml $(TRAINER)/src
 	@JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(TRAINER_BIN)/pytest -c $(TRAINER)/pyproject.toml $(TRAINER)/tests
 
-$(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock $(TRAINER)/pyproject.toml libs/lora/pyproject.toml
+$(TRAINER_VENV)/.installed: $(BIN)/uv $(TRAINER)/requirements.lock pyproject.toml $(TRAINER)/pyproject.toml libs/lora/pyproject.toml
 	@echo "==> The trainer's environment in $(TRAINER_VENV)"
 	@[ -x $(TRAINER_BIN)/python ] || $(PYTHON) -m venv --without-pip $(TRAINER_VENV)
 	@VIRTUAL_ENV=$(TRAINER_VENV) $(BIN)/uv pip sync --quiet --require-hashes $(TRAINER)/requirements.lock
@@ -264,7 +264,7 @@ $(BIN)/uv:
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
-$(VENV)/.installed: $(BIN)/uv requirements.lock $(MEMBERS)
+$(VENV)/.installed: $(BIN)/uv requirements.lock pyproject.toml $(MEMBERS)
 	@echo "==> Locked dependencies (requirements.lock, hashes checked)"
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes requirements.lock
 	@echo "==> Penstock's own packages"

@@ -34,6 +34,9 @@ esac
 export PENSTOCK_SECRETS="$secrets"
 "$here/secrets.sh"
 
+version=$(setting PENSTOCK_VERSION)
+export PENSTOCK_VERSION="${version:-$(sed -n '/^version = /{s/[^"]*"\([^"]*\)".*/\1/p;q;}' "$root/pyproject.toml")}"
+
 files="-f $here/compose.yaml"
 OFFLINE=${OFFLINE:-0}
 [ "$OFFLINE" = 0 ] || files="$files -f $here/offline/compose.offline.yaml"

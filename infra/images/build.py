@@ -42,10 +42,16 @@ IMAGES = {
 }
 
 
+def version() -> str:
+    """Return the version of the images: this checkout's, unless PENSTOCK_VERSION says another one."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return os.environ.get("PENSTOCK_VERSION") or str(project["version"])
+
+
 def tag(name: str) -> str:
     """Return what an image is called."""
     registry = os.environ.get("PENSTOCK_REGISTRY") or "penstock"
-    return f"{registry}/{name}:{os.environ.get('PENSTOCK_VERSION') or '0.1.0'}"
+    return f"{registry}/{name}:{version()}"
 
 
 def base_image() -> str:
@@ -64,7 +70,7 @@ def arguments(name: str, image: Image) -> dict[str, str]:
         "PORT": str(image.port),
         "NAME": name,
         "DESCRIPTION": about["description"],
-        "VERSION": os.environ.get("PENSTOCK_VERSION") or about["version"],
+        "VERSION": version(),
         "REVISION": _revision(),
         "SOURCE": os.environ.get("PENSTOCK_SOURCE", ""),
     }

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 DOCKER = """\
 #!/bin/sh
 echo "$*" >>"$HOME/asked"
+echo "$PENSTOCK_VERSION" >"$HOME/version"
 for word in "$@"; do context=$word; done  # the last one
 case $1 in
     build) [ ! -e "$HOME/broken" ] || exit 1; cat "$context/more.pem" >>"$HOME/built" ;;
@@ -22,6 +24,7 @@ esac
 def compose(tmp_path: Path) -> Path:
     """A folder with a copy of compose/, as `compose`, and with the Docker command."""
     shutil.copytree(ROOT / "compose", tmp_path / "compose", ignore=shutil.ignore_patterns("secrets", ".env"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
     docker = tmp_path / "docker"
     docker.write_text(DOCKER)
     docker.chmod(0o755)
@@ -72,3 +75,16 @@ def test_a_profile_that_is_gone_is_refused(compose: Path) -> None:
     assert done.returncode == 2
     assert "no profile vllm" in done.stderr
     assert "up --detach" not in (compose.parent / "asked").read_text()
+
+
+def test_images_have_the_version_of_the_checkout(compose: Path) -> None:
+    run(compose / "stack.sh", "ps")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (compose.parent / "version").read_text() == f"{project['version']}\n"
+
+
+@pytest.mark.parametrize("line", ["", "PENSTOCK_VERSION=9.8\n"])
+def test_another_version_of_images_may_be_set(compose: Path, line: str) -> None:
+    (compose / ".env").write_text(line)
+    run(compose / "stack.sh", "ps", **({} if line else {"PENSTOCK_VERSION": "9.8"}))
+    assert (compose.parent / "version").read_text() == "9.8\n"

@@ -1,5 +1,6 @@
 """The routes. `create_app` only describes them; `app.state.service` is set before the first request."""
 
+from importlib import metadata
 from typing import Any
 
 import msgspec
@@ -24,7 +25,7 @@ def create_app() -> FastAPI:
     """Return the app with its routes and their description, without any start-up work."""
     app = FastAPI(
         title="Penstock",
-        version="1",
+        version=metadata.version("penstock-gateway"),
         description=schema.ABOUT,
         docs_url=None,
         redoc_url=None,
