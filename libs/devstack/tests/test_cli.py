@@ -102,6 +102,9 @@ async def test_a_detached_stack_from_up_to_down(penstock: Penstock, until: Until
     assert {name: service["state"] for name, service in before.items()} == dict.fromkeys(
         ("kafka", *SERVICES), "ready"
     )
+    files = [path for path in penstock.state.rglob("*") if path.is_file()]
+    assert files
+    assert [path for path in files if path.stat().st_mode & 0o077] == []  # they are for their user alone
     again = penstock("up", "--detach")
     assert again.returncode == 1
     assert "A stack already runs here" in again.stderr

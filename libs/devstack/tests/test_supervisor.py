@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -154,6 +155,20 @@ async def test_a_missing_program_is_a_crash_and_not_the_end(
     supervisor.stop()
     await life
     assert "No such file" in (tmp_path / "none.log").read_text()
+
+
+async def test_a_log_that_cannot_be_written_does_not_end_the_others(
+    make_spec: MakeSpec, screen: Screen, until: Until, tmp_path: Path
+) -> None:
+    fine = make_spec("fine")
+    broken = replace(make_spec("broken"), log_file=tmp_path / "no-such-folder" / "broken.log")
+    supervisor = Supervisor([fine, broken], screen)
+    life = asyncio.create_task(supervisor.run())
+    await until(lambda: len(screen.events) >= 2)
+    assert "broken cannot be started without its log: " in screen.events[0]
+    await until(lambda: {one.name: one.state for one in supervisor.statuses()}["fine"] == "ready")
+    supervisor.stop()
+    await life
 
 
 async def test_what_others_need_stops_last(make_spec: MakeSpec, screen: Screen, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class OutputClosed(Exception):
-    """Whoever read standard output has gone, as in `penstock ask … | head -1`."""
+    """Standard output was closed, as in `penstock ask … | head -1`."""
 
 
 class DevstackError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from penstock.devstack.db import upgrade_servers
@@ -33,12 +33,12 @@ class Recorder:
     state: StateDir
     plan: Plan
     screen: StackScreen
-    _services: Sequence[ServiceStatus] = ()
-    _is_written: bool = True
-    _has_failed: bool = False
+    _services: Sequence[ServiceStatus] = field(default=(), init=False)
+    _is_written: bool = field(default=True, init=False)
+    _has_failed: bool = field(default=False, init=False)
 
     def changed(self, services: Sequence[ServiceStatus]) -> None:
-        """Writes the file anew, then shows the change. What cannot be written is tried again by `renew`."""
+        """Writes the file, then shows the change. If the file cannot be written, `renew` tries again."""
         self._services, self._is_written = services, False
         self.renew()
         self.screen.changed(services)
@@ -122,13 +122,13 @@ async def run_stack(
         scaler = Scaler(supervisor, plan, requests)
 
         async def all_work() -> None:
-            scaling = asyncio.create_task(scaler.run(screen.event))
-            scaling.add_done_callback(partial(_report_end, screen))
             tasks = [
-                scaling,
-                asyncio.create_task(_rotate_logs(state, screen)),
-                asyncio.create_task(_keep_renewing(recorder)),
+                asyncio.create_task(scaler.run(screen.event), name="`penstock scale`"),
+                asyncio.create_task(_rotate_logs(state, screen), name="the rotation of logs"),
+                asyncio.create_task(_keep_renewing(recorder), name="`penstock status`"),
             ]
+            for task in tasks:
+                task.add_done_callback(partial(_report_end, screen))
             try:
                 await work(running)
             finally:
@@ -157,9 +157,9 @@ async def _rotate_logs(state: StateDir, screen: StackScreen) -> None:
             screen.event(f"logs are not rotated: {error}")
 
 
-def _report_end(screen: StackScreen, scaling: asyncio.Task[None]) -> None:
-    if not scaling.cancelled() and (error := scaling.exception()) is not None:
-        screen.event(f"`penstock scale` does not work until the stack is started again: {error!r}")
+def _report_end(screen: StackScreen, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        screen.event(f"{task.get_name()} does not work until the stack is started again: {error!r}")
 
 
 def _security(settings: StackSettings, state: StateDir, asked: bool | None) -> Security | None:

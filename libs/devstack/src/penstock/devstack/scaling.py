@@ -36,7 +36,7 @@ class ScaleRequest(NamedTuple):
     replicas: dict[str, int] | None
 
     def refuse(self, reason: str) -> None:
-        """Tell whoever waits for it that it will not be fulfilled."""
+        """Tell the waiting command why it will not be fulfilled."""
         partial = self.file.with_suffix(".reason")
         partial.write_text(reason)
         partial.replace(self.file.with_suffix(_REFUSED))
@@ -92,7 +92,7 @@ class Scaler:
     requests: ScaleRequests
 
     async def run(self, report: Callable[[str], None]) -> None:
-        """Never returns; ``report`` is told why a request cannot be fulfilled, as is whoever made it."""
+        """Never returns; ``report`` and the command that asked get the reason for each refusal."""
         while True:
             request = self.requests.take()
             if request is not None:

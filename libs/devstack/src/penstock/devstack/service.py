@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from penstock.devstack.death import die_with_parent
 from penstock.devstack.readiness import Probe
@@ -144,18 +145,14 @@ class Service:
             )
 
     async def _run_once(self) -> int:
-        with self.spec.log_file.open("ab") as log:
+        try:
+            log = self.spec.log_file.open("ab")
+        except OSError as error:
+            self._on_event(f"{self.spec.name} cannot be started without its log: {error}")
+            return 127
+        with log:
             try:
-                self._process = await asyncio.create_subprocess_exec(
-                    *self.spec.command,
-                    stdin=asyncio.subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    env={**os.environ, **self.spec.env},
-                    # Its own session: Ctrl-C reaches the supervisor alone, which stops everything in order.
-                    start_new_session=True,
-                    preexec_fn=die_with_parent(os.getpid()),
-                )
+                self._process = await self._start(log)
             except OSError as error:
                 log.write(f"{error}\n".encode())
                 return 127
@@ -170,6 +167,18 @@ class Service:
         finally:
             self._signal(signal.SIGKILL)
             self._process = None
+
+    async def _start(self, log: BinaryIO) -> Process:
+        return await asyncio.create_subprocess_exec(
+            *self.spec.command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env={**os.environ, **self.spec.env},
+            # Its own session: Ctrl-C reaches the supervisor alone, which stops everything in order.
+            start_new_session=True,
+            preexec_fn=die_with_parent(os.getpid()),
+        )
 
     async def _watch(self) -> None:
         while True:

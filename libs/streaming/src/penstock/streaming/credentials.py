@@ -48,7 +48,7 @@ def _is_token(text: str) -> bool:
 
 
 class ObserverKey(BaseSettings):
-    """The key that the observer's callers send it: whoever has it may say for which tenant it calls."""
+    """The key that the observer's callers send. A caller with it chooses the tenant that it acts for."""
 
     model_config = SettingsConfigDict(env_prefix="PENSTOCK_", env_ignore_empty=True, extra="ignore")
 

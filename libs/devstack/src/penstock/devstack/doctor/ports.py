@@ -33,7 +33,7 @@ def _look(scene: Scene) -> list[Finding]:
         return []
     try:
         found = holders(settings.gateway_port)
-    except Unchecked:  # taken it is, whoever holds it
+    except Unchecked:  # it is taken, by a process that we cannot name
         found = []
     return [_taken(settings.gateway_port, "the gateway's", found)]
 

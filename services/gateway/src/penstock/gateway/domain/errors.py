@@ -138,7 +138,7 @@ def timed_out(seconds: float) -> ApiError:
 
 
 def cancelled(reason: str) -> ApiError:
-    """The request was given up on the client's options or absence (499: nginx's "client closed request")."""
+    """The request was given up on the client's wish or absence (499: nginx's "client closed request")."""
     why = "on request" if reason == "requested" else "since no client was connected"
     return ApiError(499, "request_cancelled", f"The request was cancelled {why}.")
 

@@ -29,9 +29,8 @@ log = structlog.get_logger()
 class FileTraces:
     """Writes what has come twice a second, all in one transaction, in a thread of its own.
 
-    A file that is broken or full is removed and begun anew; where that fails, too, spans are dropped, and it
-    is tried again every few seconds. While another process holds a lock on the file, spans wait.
-    `now_ms` is Unix time.
+    A broken or full file is replaced by an empty one. If that fails, too, spans are dropped, and it tries
+    again every few seconds. While another process locks the file, spans wait. `now_ms` is Unix time.
     """
 
     def __init__(self, folder: Path, bounds: Bounds, now_ms: Callable[[], int]) -> None:
@@ -71,6 +70,8 @@ class FileTraces:
                 await self._write()
                 await self._call(lambda file: file.tidy(self._now_ms()))
         await self._write()
+        if self._pending:
+            log.warning("spans_dropped", count=len(self._pending), reason="the trace file is locked")
         await self._call(lambda file: file.close())
         self._thread.shutdown()
 
